@@ -1,0 +1,1 @@
+//! Here is a row: what is its score?

@@ -1,0 +1,1 @@
+//! Seeded cardholders, terminals and fraudsters.

@@ -1,0 +1,1 @@
+//! Here is the past: give me a model.
