@@ -1,1 +1,22 @@
 //! Here is a row: what is its score?
+//!
+//! Read in this order: a row is made of [`feature`]s; a [`forest`] or a [`linear`] model turns it into a margin (log-odds);
+//! [`calibration`] turns the margin into a probability; an [`artifact`] holds all of that in one file, checked before use;
+//! [`metrics`] says how good probabilities were once the labels are known.
+//!
+//! Everything here is a deterministic function of its arguments: no clock, no randomness, no files, no platform maths.
+
+pub mod artifact;
+pub mod calibration;
+pub mod feature;
+pub mod forest;
+pub mod linear;
+pub mod manifest;
+pub mod metrics;
+
+pub use artifact::{Artifact, ArtifactError};
+pub use calibration::Calibration;
+pub use feature::{Feature, FeatureKind};
+pub use forest::Forest;
+pub use linear::Linear;
+pub use manifest::Manifest;

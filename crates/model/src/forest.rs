@@ -1,0 +1,153 @@
+//! A forest of decision trees: what it is, and the plain scorer that is obviously right.
+//!
+//! [`Forest::margin`] walks one tree after another as LightGBM's own documentation tells it, and stays as it is for ever: it is the
+//! oracle of every faster way ([`batch`]), which must give the same bits.
+
+pub mod batch;
+pub mod lightgbm_text;
+
+/// What LightGBM takes for zero where a node treats zeros as missing (`kZeroThreshold` in its `meta.h`).
+const ZERO_THRESHOLD: f64 = 1e-35_f32 as f64;
+
+/// Trees whose leaf values are summed, and the link from that sum to a probability.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forest {
+    trees: Vec<Tree>,
+    feature_count: usize,
+    link_slope: f64,
+    average: bool,
+}
+
+/// One tree. Node 0 is the root; a tree without nodes is its only leaf.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tree {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) leaves: Vec<f64>,
+}
+
+/// A question to a row, and where each answer leads.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) feature: usize,
+    pub(crate) split: Split,
+    pub(crate) yes: Child,
+    pub(crate) no: Child,
+    pub(crate) gain: f64,
+}
+
+/// The question.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Split {
+    /// Is the value at most the threshold?
+    AtMost { threshold: f64, missing: Missing, missing_goes_yes: bool },
+    /// Is the category one of these? Bit `code % 32` of word `code / 32` says so. A missing one is not.
+    OneOf { levels: Vec<u32> },
+}
+
+/// Which values a node takes for missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Missing {
+    /// None: an absent value counts as 0.
+    Never,
+    /// Absent and zero values.
+    Zero,
+    /// Absent values.
+    NaN,
+}
+
+/// Where an answer leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Child {
+    Node(usize),
+    Leaf(usize),
+}
+
+impl Forest {
+    /// How many numbers a row has.
+    pub fn feature_count(&self) -> usize {
+        self.feature_count
+    }
+
+    /// How many trees there are.
+    pub fn tree_count(&self) -> usize {
+        self.trees.len()
+    }
+
+    /// The sum of the leaves that `row` falls into, in tree order, times the link's slope: log-odds of fraud.
+    ///
+    /// `row` has [`Self::feature_count`] numbers; `NaN` is a missing value.
+    pub fn margin(&self, row: &[f64]) -> f64 {
+        assert_eq!(row.len(), self.feature_count, "a row has one number per feature");
+        self.finish(self.trees.iter().fold(0.0, |sum, tree| sum + tree.leaf_value(row)))
+    }
+
+    /// Total gain of each feature's splits, by feature: how much it did for the model while it was trained.
+    pub fn gain_by_feature(&self) -> Vec<f64> {
+        let mut gain = vec![0.0; self.feature_count];
+        for node in self.trees.iter().flat_map(|tree| &tree.nodes) {
+            gain[node.feature] += node.gain;
+        }
+        gain
+    }
+
+    /// From the sum of leaves to log-odds.
+    fn finish(&self, sum: f64) -> f64 {
+        let raw = if self.average { sum / self.trees.len() as f64 } else { sum };
+        raw * self.link_slope
+    }
+}
+
+impl Tree {
+    fn leaf_value(&self, row: &[f64]) -> f64 {
+        let mut child = if self.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
+        loop {
+            match child {
+                Child::Leaf(leaf) => return self.leaves[leaf],
+                Child::Node(node) => child = self.nodes[node].answer(row),
+            }
+        }
+    }
+}
+
+impl Node {
+    fn answer(&self, row: &[f64]) -> Child {
+        if self.split.says_yes(row[self.feature]) { self.yes } else { self.no }
+    }
+}
+
+impl Split {
+    pub(crate) fn says_yes(&self, value: f64) -> bool {
+        match self {
+            Self::AtMost { threshold, missing, missing_goes_yes } => {
+                if missing.includes(value) {
+                    *missing_goes_yes
+                } else if value.is_nan() {
+                    0.0 <= *threshold
+                } else {
+                    value <= *threshold
+                }
+            }
+            Self::OneOf { levels } => contains(levels, value),
+        }
+    }
+}
+
+impl Missing {
+    pub(crate) fn includes(self, value: f64) -> bool {
+        match self {
+            Self::Never => false,
+            // LightGBM reads an absent value as 0 here, and then takes 0 for missing.
+            Self::Zero => value.is_nan() || value.abs() <= ZERO_THRESHOLD,
+            Self::NaN => value.is_nan(),
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
+fn contains(levels: &[u32], value: f64) -> bool {
+    if !(0.0..f64::from(i32::MAX)).contains(&value) {
+        return false;
+    }
+    let code = value as usize;
+    levels.get(code / 32).is_some_and(|word| word >> (code % 32) & 1 == 1)
+}
