@@ -36,7 +36,11 @@ impl Linear {
 impl Term {
     /// What this term sees of `row`, before its coefficient.
     pub fn value(&self, row: &[f64]) -> f64 {
-        let value = row[self.feature];
+        self.value_of(row[self.feature])
+    }
+
+    /// What this term makes of its feature's value.
+    pub fn value_of(&self, value: f64) -> f64 {
         match self.level {
             Some(level) => f64::from(u8::from(value == f64::from(level))),
             None if value.is_nan() => self.when_missing,

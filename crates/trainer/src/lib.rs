@@ -1,1 +1,15 @@
 //! Here is the past: give me a model.
+//!
+//! Read in this order: a [`table`] of columns becomes a labelled [`dataset`]; a [`split`] holds rows back; [`logistic`] and [`boosted`]
+//! learn from the rest; [`evaluate`] judges the result, and [`report`] shows it.
+
+pub mod calibrate;
+pub mod dataset;
+pub mod evaluation;
+pub mod logistic;
+pub mod numpy_random;
+pub mod split;
+pub mod table;
+
+/// Told of every step of long work: what is being done, how much of it is done, and how much there is.
+pub type Step<'a> = &'a (dyn Fn(&str, u64, u64) + Sync);
