@@ -1,1 +1,199 @@
-//! placeholder
+//! Gradient-boosted trees: a small search over settings on later slices of the past, then one fit on all of it.
+
+mod lightgbm;
+
+use std::collections::BTreeMap;
+
+use assay_model::forest::batch::BatchForest;
+use assay_model::forest::lightgbm_text::ForestError;
+use assay_model::{Feature, FeatureKind, Forest};
+use thiserror::Error;
+
+use self::lightgbm::{BinnedRows, Booster, LightGbmError};
+use crate::Step;
+use crate::dataset::Dataset;
+use crate::folds::{Fold, Judgement};
+
+/// Trees that a search may grow to; early stopping ends nearly all far sooner.
+pub const MOST_ROUNDS: usize = 1_000;
+/// Rounds without a lower log-loss on the later rows before a search stops.
+pub const PATIENCE: usize = 50;
+/// Rounds when there are too few frauds to stop by.
+pub const DEFAULT_ROUNDS: usize = 100;
+
+/// Why no trees were grown.
+#[derive(Debug, Error, PartialEq)]
+pub enum BoostedError {
+    /// LightGBM said no.
+    #[error(transparent)]
+    LightGbm(#[from] LightGbmError),
+    /// What LightGBM wrote is not a forest we score.
+    #[error("the trees that LightGBM grew cannot be scored: {0}")]
+    Forest(#[from] ForestError),
+}
+
+/// LightGBM's settings, by its own names; see its documentation of parameters.
+pub type Settings = BTreeMap<String, String>;
+
+/// A learner for one dataset. The trees do not depend on `threads`.
+#[derive(Clone, Copy)]
+pub struct Boosting<'a> {
+    /// The rows.
+    pub data: &'a Dataset,
+    /// Seed of everything that LightGBM draws.
+    pub seed: u32,
+    /// Threads to use.
+    pub threads: usize,
+}
+
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The best settings.
+    pub settings: Settings,
+    /// How many trees.
+    pub rounds: usize,
+    /// How they did on the later rows.
+    pub judgement: Judgement,
+}
+
+/// The candidates, the plainest first: of two that do equally well the plainer is taken.
+///
+/// LightGBM's own defaults come apart on rare frauds (leaves of hardly any weight), so every candidate asks for some weight in a leaf
+/// and some shrinkage; they differ in the size of trees, in how much of the data a tree sees, and in the weight of frauds.
+pub fn candidates() -> Vec<Settings> {
+    const COMMON: [(&str, &str); 4] =
+        [("learning_rate", "0.05"), ("min_data_in_leaf", "20"), ("min_sum_hessian_in_leaf", "0.01"), ("lambda_l2", "1")];
+    const SAMPLED: [(&str, &str); 3] = [("feature_fraction", "0.7"), ("bagging_fraction", "0.8"), ("bagging_freq", "1")];
+    let candidate = |sampled: &[(&str, &str)], own: &[(&str, &str)]| {
+        COMMON.iter().chain(sampled).chain(own).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    vec![
+        candidate(&[], &[("num_leaves", "31")]),
+        candidate(&SAMPLED, &[("num_leaves", "15"), ("lambda_l2", "5")]),
+        candidate(&SAMPLED, &[("num_leaves", "63"), ("min_data_in_leaf", "50"), ("lambda_l2", "10")]),
+        candidate(&SAMPLED, &[("num_leaves", "7"), ("learning_rate", "0.1"), ("min_data_in_leaf", "10")]),
+        candidate(&SAMPLED, &[("num_leaves", "15"), ("lambda_l2", "5"), ("scale_pos_weight", "5")]),
+    ]
+}
+
+impl Boosting<'_> {
+    /// Tries `candidates` on `folds`, of which there is at least one, and gives the first with the highest average precision.
+    pub fn search(&self, candidates: &[Settings], folds: &[Fold], step: Step) -> Result<Found, BoostedError> {
+        let what = "searching settings of boosted trees";
+        let fixed = self.fixed_parameters();
+        let slices = folds.iter().map(|fold| Slice::new(self.data, fold, &fixed)).collect::<Result<Vec<_>, _>>()?;
+        let mut best: Option<Found> = None;
+        for (place, settings) in candidates.iter().enumerate() {
+            step(what, place as u64, candidates.len() as u64);
+            let found = self.try_out(settings, &slices)?;
+            if best.as_ref().is_none_or(|best| found.judgement.average_precision() > best.judgement.average_precision()) {
+                best = Some(found);
+            }
+        }
+        step(what, candidates.len() as u64, candidates.len() as u64);
+        Ok(best.expect("there is at least one candidate"))
+    }
+
+    /// Grows `rounds` trees on `rows`; gives the text of the forest.
+    pub fn fit(&self, rows: &[usize], settings: &Settings, rounds: usize, step: Step) -> Result<String, BoostedError> {
+        let parameters = with(&self.fixed_parameters(), settings);
+        let binned = binned(self.data, rows, &parameters, None)?;
+        let mut booster = Booster::new(&binned, None, &parameters)?;
+        for round in 1..=rounds {
+            if !booster.round()? {
+                break;
+            }
+            step("growing trees", round as u64, rounds as u64);
+        }
+        Ok(booster.text(rounds)?)
+    }
+
+    fn try_out(&self, settings: &Settings, slices: &[Slice]) -> Result<Found, BoostedError> {
+        let parameters = with(&self.fixed_parameters(), settings);
+        let grown = slices.iter().map(|slice| slice.grow(self.data, &parameters)).collect::<Result<Vec<_>, _>>()?;
+        let rounds = best_round(&grown);
+        let mut judgement = Judgement::default();
+        for (slice, grown) in slices.iter().zip(&grown) {
+            let forest = BatchForest::new(Forest::from_lightgbm_text(&grown.booster.text(rounds)?)?);
+            let mut margins = Vec::with_capacity(slice.fold.later.len());
+            forest.margins(&self.data.row_major(&slice.fold.later), &mut margins);
+            judgement.add(self.data, slice.fold, &margins);
+        }
+        Ok(Found { settings: settings.clone(), rounds, judgement })
+    }
+
+    /// The settings that are the same for every fit: the same data and seed give the same trees.
+    fn fixed_parameters(&self) -> String {
+        let is_category = |feature: &Feature| matches!(feature.kind, FeatureKind::Category { .. });
+        let features = self.data.features.iter().enumerate();
+        let categories: Vec<String> = features.filter(|(_, feature)| is_category(feature)).map(|(place, _)| place.to_string()).collect();
+        let categories = if categories.is_empty() { String::new() } else { format!(" categorical_feature={}", categories.join(",")) };
+        format!(
+            "objective=binary deterministic=true force_row_wise=true feature_pre_filter=false metric=None verbosity=-1 \
+             seed={} num_threads={}{categories}",
+            self.seed, self.threads
+        )
+    }
+}
+
+/// A fold's rows, binned once for all candidates.
+struct Slice<'a> {
+    fold: &'a Fold,
+    earlier: BinnedRows,
+    later: BinnedRows,
+}
+
+/// Trees grown on a slice, and the log-loss on its later rows after each of them.
+struct Grown<'a> {
+    booster: Booster<'a>,
+    losses: Vec<f64>,
+}
+
+impl<'a> Slice<'a> {
+    fn new(data: &Dataset, fold: &'a Fold, parameters: &str) -> Result<Self, BoostedError> {
+        let earlier = binned(data, &fold.earlier, parameters, None)?;
+        let later = binned(data, &fold.later, parameters, Some(&earlier))?;
+        Ok(Self { fold, earlier, later })
+    }
+
+    /// Adds trees until the log-loss on the later rows has not fallen for [`PATIENCE`] rounds.
+    fn grow(&self, data: &Dataset, parameters: &str) -> Result<Grown<'_>, BoostedError> {
+        let mut booster = Booster::new(&self.earlier, Some(&self.later), parameters)?;
+        let (mut losses, mut probabilities) = (Vec::new(), Vec::new());
+        let (mut best, mut best_round) = (f64::INFINITY, 0);
+        while losses.len() < MOST_ROUNDS && losses.len() < best_round + PATIENCE && booster.round()? {
+            booster.watched_probabilities(&mut probabilities)?;
+            let loss = log_loss(data, &self.fold.later, &probabilities);
+            losses.push(loss);
+            if loss < best {
+                (best, best_round) = (loss, losses.len());
+            }
+        }
+        Ok(Grown { booster, losses })
+    }
+}
+
+/// The round whose log-loss, summed over slices, is lowest; at least 1.
+fn best_round(grown: &[Grown]) -> usize {
+    let rounds = grown.iter().map(|grown| grown.losses.len()).min().unwrap_or(0);
+    let loss = |round: usize| grown.iter().map(|grown| grown.losses[round]).sum::<f64>();
+    (0..rounds).min_by(|&first, &second| loss(first).total_cmp(&loss(second))).map_or(1, |round| round + 1)
+}
+
+fn log_loss(data: &Dataset, rows: &[usize], probabilities: &[f64]) -> f64 {
+    let of_row = |(&row, &probability): (&usize, &f64)| {
+        let right = if data.fraud[row] { probability } else { 1.0 - probability };
+        -data.weight_of(row) * libm::log(right.max(1e-15))
+    };
+    rows.iter().zip(probabilities).map(of_row).sum()
+}
+
+fn binned(data: &Dataset, rows: &[usize], parameters: &str, like: Option<&BinnedRows>) -> Result<BinnedRows, BoostedError> {
+    let names: Vec<String> = data.features.iter().map(|feature| feature.name.clone()).collect();
+    Ok(BinnedRows::new(&data.sample(rows), &names, parameters, like)?)
+}
+
+fn with(fixed: &str, settings: &Settings) -> String {
+    settings.iter().fold(fixed.to_owned(), |all, (name, value)| format!("{all} {name}={value}"))
+}
