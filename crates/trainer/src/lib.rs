@@ -11,6 +11,7 @@ pub mod evaluation;
 pub mod folds;
 pub mod logistic;
 pub mod numpy_random;
+pub mod report;
 pub mod split;
 pub mod table;
 
