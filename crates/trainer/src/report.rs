@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::evaluation::{Confusion, Evaluation, Figure, Importance};
 use plots::Plot;
-use words::{count, figure_text, isolate, money, percent};
+use words::{TEXT_LIMIT, count, each, escape, figure_text, isolate, money, percent, shorten};
 
 /// Everything a report says. What is not in here is not in the page.
 #[derive(Clone, Debug, Serialize)]
@@ -71,7 +71,6 @@ pub fn html(report: &Report) -> String {
 <body>
 <main>
 {header}
-{cautions}
 {body}
 {making}
 {reproducing}
@@ -79,10 +78,9 @@ pub fn html(report: &Report) -> String {
 </body>
 </html>
 "#,
-        title = words::escape(&words::shorten(report.title, words::TEXT_LIMIT)),
+        title = escape(&shorten(report.title, TEXT_LIMIT)),
         style = include_str!("report/style.css"),
         header = header(report),
-        cautions = cautions(report),
         making = making(&report.model),
         reproducing = reproducing(&report.model),
     )
@@ -97,25 +95,30 @@ fn header(report: &Report) -> String {
     let verdict = report.evaluations.first().map(verdict::verdict).unwrap_or_default();
     format!(
         r#"<header>
+<div>
 <p class="kicker">{} · evaluation</p>
 <h1>{}</h1>
 <p class="verdict">{verdict}</p>
-</header>"#,
+</div>
+{}</header>"#,
         isolate(&report.model.learner),
-        isolate(report.title)
+        isolate(report.title),
+        cautions(report)
     )
 }
 
 fn cautions(report: &Report) -> String {
-    let items: String = verdict::cautions(report).iter().map(|caution| format!("<li>{caution}</li>\n")).collect();
+    let items = each(verdict::cautions(report), |caution| format!("<li>{caution}</li>\n"));
     if items.is_empty() {
         return String::new();
     }
-    section("cautions", "Before you believe it", &format!("<ul>\n{items}</ul>"))
+    format!(
+        "<aside aria-labelledby=\"cautions\">\n<h2 id=\"cautions\">Before you believe it</h2>\n<ul>\n{items}</ul>\n</aside>\n"
+    )
 }
 
 fn evaluated(report: &Report, chosen: &Evaluation) -> String {
-    let plots: String = plots::plots(chosen, report.importance).iter().map(figure).collect();
+    let plots = each(&plots::plots(chosen, report.importance), figure);
     [
         section("figures", "The figures", &figures(chosen)),
         if report.evaluations.len() > 1 {
@@ -131,7 +134,7 @@ fn evaluated(report: &Report, chosen: &Evaluation) -> String {
 }
 
 fn figures(evaluation: &Evaluation) -> String {
-    let rows: String = evaluation.figures.iter().map(figure_row).collect();
+    let rows = each(&evaluation.figures, figure_row);
     format!(
         r#"<p>Measured on {} with {} (fraud rate {}): {}. Intervals hold 95 of 100 values that {} resamples of these rows give.</p>
 <table class="figures">
@@ -186,14 +189,11 @@ fn whisker(figure: &Figure) -> String {
 /// One column per evaluation, one row per figure of the first.
 fn splits(evaluations: &[Evaluation]) -> String {
     let row = |name: &str, cell: &dyn Fn(&Evaluation) -> String| {
-        let cells: String =
-            evaluations.iter().map(|evaluation| format!(r#"<td class="number">{}</td>"#, cell(evaluation))).collect();
+        let cells = each(evaluations, |evaluation| format!(r#"<td class="number">{}</td>"#, cell(evaluation)));
         format!("<tr><th scope=\"row\">{name}</th>{cells}</tr>\n")
     };
-    let names: String = evaluations
-        .iter()
-        .map(|evaluation| format!(r#"<th scope="col" class="number">{}</th>"#, isolate(&evaluation.rows_described)))
-        .collect();
+    let names =
+        each(evaluations, |evaluation| format!(r#"<th scope="col" class="number">{}</th>"#, isolate(&evaluation.rows_described)));
     let seen = |evaluation: &Evaluation| {
         evaluation.rows_seen_in_training.map_or_else(|| "not known".to_owned(), |seen| count(seen as f64))
     };
@@ -258,8 +258,8 @@ fn figure(plot: &Plot) -> String {
     let drawing = plot.svg.as_deref().unwrap_or(r#"<p class="empty">There is nothing to draw: no finite points were given.</p>"#);
     format!(
         "<figure>\n<figcaption><h3>{}</h3><p>{}</p></figcaption>\n{drawing}\n</figure>\n",
-        words::escape(plot.heading),
-        words::escape(&plot.reading)
+        escape(plot.heading),
+        escape(&plot.reading)
     )
 }
 
@@ -287,20 +287,14 @@ fn making(model: &ModelSummary) -> String {
         ("Their range".to_owned(), isolate(&model.training_range)),
     ];
     let settings = model.settings.iter().map(|(name, value)| (isolate(name), isolate(value)));
-    let rows: String = made_from
-        .into_iter()
-        .chain(settings)
-        .map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{value}</td></tr>\n"))
-        .collect();
+    let rows = each(made_from.into_iter().chain(settings), |(name, value)| {
+        format!("<tr><th scope=\"row\">{name}</th><td>{value}</td></tr>\n")
+    });
     section("making", "How the model was made", &format!("<table class=\"settings\">\n<tbody>\n{rows}</tbody>\n</table>"))
 }
 
 fn reproducing(model: &ModelSummary) -> String {
-    let commands: String = model
-        .commands
-        .iter()
-        .map(|command| format!("{}\n", words::escape(&words::shorten(command, words::TEXT_LIMIT))))
-        .collect();
+    let commands = each(&model.commands, |command| format!("{}\n", escape(&shorten(command, TEXT_LIMIT))));
     let commands =
         if commands.is_empty() { String::new() } else { format!("<pre tabindex=\"0\"><code>{commands}</code></pre>\n") };
     let explanation = "<p>The same data, settings and seed give the same model to the last bit, with any number of threads, and the same figures: \

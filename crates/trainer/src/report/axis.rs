@@ -1,6 +1,6 @@
 //! From values to places on a drawing: scales, their ticks, the frame that carries them, and curves thinned to what a screen shows.
 
-use super::words::{compact, escape, percent};
+use super::words::{compact, each, escape, percent};
 
 /// Width of every drawing in its own units; the page scales it.
 pub(super) const WIDTH: f64 = 480.0;
@@ -186,7 +186,7 @@ fn thin(places: &[(f64, f64)]) -> Vec<(f64, f64)> {
 pub(super) fn straight(places: &[(f64, f64)]) -> String {
     let step =
         |(position, (x, y)): (usize, &(f64, f64))| format!("{}{} {}", if position == 0 { "M" } else { "L" }, unit(*x), unit(*y));
-    places.iter().enumerate().map(step).collect()
+    each(places.iter().enumerate(), step)
 }
 
 /// Path data that first goes up or down and then right: under a precision-recall curve drawn so lies exactly its average precision.
@@ -194,7 +194,12 @@ pub(super) fn stairs(places: &[(f64, f64)]) -> String {
     let step = |(position, (x, y)): (usize, &(f64, f64))| {
         if position == 0 { format!("M{} {}", unit(*x), unit(*y)) } else { format!("V{}H{}", unit(*y), unit(*x)) }
     };
-    places.iter().enumerate().map(step).collect()
+    each(places.iter().enumerate(), step)
+}
+
+/// A path of a class that the style sheet knows.
+pub(super) fn path(class: &str, data: &str) -> String {
+    format!(r#"<path class="{class}" d="{data}"/>"#)
 }
 
 /// A straight line of a class that the style sheet knows.

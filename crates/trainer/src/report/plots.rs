@@ -1,9 +1,9 @@
 //! The six drawings of a report as inline SVG. Colours and type come from the page's style sheet, so that they follow light, dark and print.
 
-use super::axis::{Frame, NEAREST_TO_CERTAIN, Scale, WIDTH, bar, dot, line, stairs, straight, text, unit};
+use super::axis::{Frame, NEAREST_TO_CERTAIN, Scale, WIDTH, bar, dot, line, path, stairs, straight, text, unit};
 use super::verdict::cost_without_model;
-use super::words::{count, counted, escape, figure_text, money, percent, shorten};
-use crate::evaluation::{CostPoint, Evaluation, Importance, Point};
+use super::words::{count, counted, each, escape, figure_text, money, percent, shorten};
+use crate::evaluation::{CostPoint, Evaluation, Importance, Point, ScoreBin};
 
 /// Features shown in the importance drawing.
 const FEATURES_SHOWN: usize = 20;
@@ -50,7 +50,7 @@ fn precision_recall(evaluation: &Evaluation) -> Plot {
     );
     let frame = Frame::new(Scale::share(), Scale::share());
     let places = frame.places(coordinates(&evaluation.precision_recall));
-    let ([first, ..], [.., last]) = (places.as_slice(), places.as_slice()) else {
+    let Some(first) = places.first() else {
         return Plot { heading, reading, svg: None };
     };
     let curve = stairs(&places);
@@ -61,8 +61,8 @@ fn precision_recall(evaluation: &Evaluation) -> Plot {
     let marks = [
         frame.grid("Precision: flags that are fraud"),
         frame.feet("Recall: frauds that are caught"),
-        format!(r#"<path class="area" d="{curve}V{}H{}Z"/>"#, unit(frame.bottom), unit(first.0.min(last.0))),
-        format!(r#"<path class="curve" d="{curve}"/>"#),
+        path("area", &format!("{curve}V{}H{}Z", unit(frame.bottom), unit(first.0))),
+        path("curve", &curve),
         line("reference", frame.left, frame.y(baseline), frame.right, frame.y(baseline)),
         text("note", "end", frame.right - 4.0, frame.y(baseline) - 7.0, &format!("at random: {}", percent(baseline))),
         working_point(&frame, recall, precision, &format!("{} of flags right", percent(precision))),
@@ -96,10 +96,10 @@ fn roc(evaluation: &Evaluation) -> Plot {
     let marks = [
         frame.grid("Frauds caught"),
         frame.feet("Genuine transactions flagged"),
-        format!(r#"<path class="reference" d="{}"/>"#, straight(&frame.places(chance))),
+        path("reference", &straight(&frame.places(chance))),
         line("mark", one_percent, frame.top, one_percent, frame.bottom),
         text("note", "end", one_percent - 7.0, frame.bottom - 10.0, &at_one_percent),
-        format!(r#"<path class="curve" d="{}"/>"#, straight(&places)),
+        path("curve", &straight(&places)),
         working_point(&frame, false_positive_rate, recall, &format!("{} caught", percent(recall))),
     ];
     let description = format!(
@@ -126,7 +126,7 @@ fn reliability(evaluation: &Evaluation) -> Plot {
     let frame = Frame::new(low, low);
     let diagonal = (0..=70).map(|step| libm::pow(10.0, -7.0 + f64::from(step) / 10.0)).map(|share| (share, share));
     let mut marks = frame.grid("Share that was fraud") + &frame.feet("Mean score");
-    marks += &format!(r#"<path class="reference" d="{}"/>"#, straight(&frame.places(diagonal)));
+    marks += &path("reference", &straight(&frame.places(diagonal)));
     for bin in bins() {
         let x = frame.x(bin.predicted);
         let title = format!(
@@ -149,42 +149,53 @@ fn score_distribution(evaluation: &Evaluation) -> Plot {
     let reading = "How the scores of genuine transactions and of frauds are spread, each as shares of its own class. The further apart, the better; \
         what is right of the line is flagged."
         .to_owned();
-    let shares = |bin: &crate::evaluation::ScoreBin| [bin.genuine, bin.fraud];
+    let shares = |bin: &ScoreBin| [bin.genuine, bin.fraud];
     let bins: Vec<_> = evaluation.score_distribution.iter().filter(|bin| shares(bin).iter().any(|share| *share > 0.0)).collect();
     if bins.is_empty() {
         return Plot { heading, reading, svg: None };
     }
     let tallest = bins.iter().flat_map(|bin| shares(bin)).filter(|share| share.is_finite()).fold(0.0, f64::max);
     let across = Scale::log_odds(bins.iter().flat_map(|bin| [inner_edge(bin.from, bin.to), inner_edge(bin.to, bin.from)]));
-    let panel = |top: f64, bottom: f64| Frame { top, bottom, ..Frame::new(across, Scale::from_zero(tallest * 1.05, true)) };
-    let (genuine, fraud) = (panel(30.0, 150.0), panel(180.0, 290.0));
+    let up = Scale::from_zero(tallest * 1.05, true);
+    let panel = |top: f64, bottom: f64| Frame { top, bottom, ..Frame::new(across, up) };
     let confusion = &evaluation.confusion;
     let genuine_flagged = confusion.genuine_flagged / (confusion.genuine_flagged + confusion.genuine_passed);
-    let classes: [(&Frame, &str, &str, f64, fn(&crate::evaluation::ScoreBin) -> f64); 2] = [
-        (&genuine, "genuine", "Genuine transactions", genuine_flagged, |bin| bin.genuine),
-        (&fraud, "fraud", "Frauds", true_positive_rate(evaluation), |bin| bin.fraud),
+    let frauds_flagged = true_positive_rate(evaluation);
+    let (upper, lower) = (panel(30.0, 140.0), panel(180.0, 290.0));
+    let genuine_bars = each(&bins, |bin| histogram_bar(&upper, "genuine", bin, bin.genuine));
+    let fraud_bars = each(&bins, |bin| histogram_bar(&lower, "fraud", bin, bin.fraud));
+    let marks = [
+        upper.grid("Genuine transactions"),
+        genuine_bars,
+        line("base", upper.left, upper.bottom, upper.right, upper.bottom),
+        flagged_from(&upper, confusion.threshold, genuine_flagged),
+        lower.grid("Frauds"),
+        fraud_bars,
+        lower.feet("Score"),
+        flagged_from(&lower, confusion.threshold, frauds_flagged),
     ];
-    let mut marks = String::new();
-    for (frame, class, name, flagged, share) in classes {
-        marks += &frame.grid(name);
-        for bin in &bins {
-            let (left, right, top) = (frame.x(bin.from), frame.x(bin.to), frame.y(share(bin)));
-            marks += &bar(class, left + 0.5, top, right - left - 1.0, frame.bottom - top);
-        }
-        let x = frame.x(confusion.threshold);
-        marks += &line("mark", x, frame.top, x, frame.bottom);
-        let label = format!("{} flagged", percent(flagged));
-        let (anchor, x) = if x > f64::midpoint(frame.left, frame.right) + 80.0 { ("end", x - 7.0) } else { ("start", x + 7.0) };
-        marks += &text("note", anchor, x, frame.top + 4.0, &label);
-    }
-    marks += &line("base", genuine.left, genuine.bottom, genuine.right, genuine.bottom);
-    marks += &fraud.feet("Score");
     let description = format!(
         "Two histograms of the score. At or above the chosen threshold lie {} of genuine transactions and {} of frauds.",
         percent(genuine_flagged),
-        percent(true_positive_rate(evaluation))
+        percent(frauds_flagged)
     );
-    drawing(heading, reading, &description, fraud.bottom + 50.0, &marks)
+    drawing(heading, reading, &description, lower.bottom + 50.0, &marks.concat())
+}
+
+fn histogram_bar(frame: &Frame, class: &str, bin: &ScoreBin, share: f64) -> String {
+    let (left, right, top) = (frame.x(bin.from), frame.x(bin.to), frame.y(share));
+    bar(class, left + 0.5, top, right - left - 1.0, frame.bottom - top)
+}
+
+/// The threshold as a line through the frame, and the share that lies right of it.
+fn flagged_from(frame: &Frame, threshold: f64, share: f64) -> String {
+    if !threshold.is_finite() {
+        return String::new();
+    }
+    let x = frame.x(threshold);
+    let (anchor, offset) = if x > frame.right - 110.0 { ("end", -7.0) } else { ("start", 7.0) };
+    line("mark", x, frame.top - 22.0, x, frame.bottom)
+        + &text("note", anchor, x + offset, frame.top - 10.0, &format!("{} flagged", percent(share)))
 }
 
 fn cost_curve(evaluation: &Evaluation) -> Plot {
@@ -211,14 +222,13 @@ fn cost_curve(evaluation: &Evaluation) -> Plot {
         marks += &line("reference", frame.left, y, frame.right, y);
         marks += &text("note", "end", frame.right - 4.0, y - 7.0, &format!("no model: {}", money(cost)));
     }
-    marks += &clipped(&frame, &format!(r#"<path class="curve" d="{}"/>"#, straight(&places)));
-    let mut description = format!("Cost from low to high thresholds. The chosen threshold is {}.", percent(threshold));
+    marks += &clipped(&frame, &path("curve", &straight(&places)));
+    let description = format!("Cost from low to high thresholds. The chosen threshold is {}.", percent(threshold));
     if let Some(chosen) = nearest(points(), threshold) {
         let label = format!("{} at {}", money(chosen.cost), percent(threshold));
         let x = frame.x(threshold);
         marks += &line("mark", x, frame.y(chosen.cost), x, frame.bottom);
         marks += &working_point(&frame, threshold, chosen.cost, &label);
-        description += &format!(" There {} transactions are flagged at a cost of {}.", count(chosen.flagged), money(chosen.cost));
     }
     drawing(heading, reading, &description, frame.bottom + 50.0, &marks)
 }
@@ -231,11 +241,11 @@ fn feature_importance(importance: &[Importance]) -> Plot {
     features.sort_by(|a, b| b.share.total_cmp(&a.share));
     let left_out = features.len().saturating_sub(FEATURES_SHOWN);
     features.truncate(FEATURES_SHOWN);
-    let mut reading =
-        "Each feature's share of what all of them do in the model. It says what is used, not what causes fraud.".to_owned();
-    if left_out > 0 {
-        reading += &format!(" The {FEATURES_SHOWN} strongest are shown, {} left out.", count(left_out as f64));
-    }
+    let reading = "Each feature's share of what all of them do in the model. It says what is used, not what causes fraud.";
+    let reading = match left_out {
+        0 => reading.to_owned(),
+        _ => format!("{reading} The {FEATURES_SHOWN} strongest are shown, {} left out.", count(left_out as f64)),
+    };
     let Some(strongest) = features.first() else {
         return Plot { heading, reading, svg: None };
     };

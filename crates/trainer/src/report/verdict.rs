@@ -40,7 +40,7 @@ pub(super) fn cost_without_model(evaluation: &Evaluation) -> Option<f64> {
     let from_curve = evaluation.cost_curve.iter().find(|point| point.flagged == 0.0).map(|point| point.cost);
     let Confusion { frauds_flagged, frauds_missed, .. } = evaluation.confusion;
     let from_counts =
-        || evaluation.costs.amount_column.is_none().then(|| (frauds_flagged + frauds_missed) * evaluation.costs.fraud);
+        || evaluation.costs.amount_column.is_none().then_some((frauds_flagged + frauds_missed) * evaluation.costs.fraud);
     from_curve.or_else(from_counts).filter(|cost| cost.is_finite())
 }
 
@@ -60,33 +60,32 @@ pub(super) fn cautions(report: &Report) -> Vec<String> {
     if chosen.weighted {
         cautions.push("Rows count by their weights, so counts of transactions are estimates and may have decimals.".to_owned());
     }
+    if chosen.duplicate_rows > 0 {
+        cautions.push(format!(
+            "{} of {} repeat another one exactly, so the intervals are narrower than they should be.",
+            count(chosen.duplicate_rows as f64),
+            counted(chosen.rows as f64, "row")
+        ));
+    }
     for evaluation in report.evaluations {
-        cautions.extend(cautions_about_rows(evaluation));
+        cautions.extend(cautions_about_split(evaluation));
     }
     cautions
 }
 
-fn cautions_about_rows(evaluation: &Evaluation) -> Vec<String> {
+fn cautions_about_split(evaluation: &Evaluation) -> Vec<String> {
     let mut cautions = Vec::new();
     let described = isolate(&evaluation.rows_described);
-    let rows = evaluation.rows as f64;
     if evaluation.rows_described.to_lowercase().contains("random") {
         cautions.push(format!(
-            "A random split flatters ({described}): it tests on transactions from the same days, cards and attacks as it learns from. A model in use meets later ones."
-        ));
-    }
-    if evaluation.duplicate_rows > 0 {
-        cautions.push(format!(
-            "{} of {} ({described}) repeat another one exactly, which makes the intervals narrower than they should be.",
-            count(evaluation.duplicate_rows as f64),
-            counted(rows, "row")
+            "A random split flatters ({described}): it tests on the same days, cards and attacks as it learns from, while a model in use meets later ones."
         ));
     }
     if let Some(seen) = evaluation.rows_seen_in_training.filter(|seen| *seen > 0) {
         cautions.push(format!(
             "{} of {} ({described}) also occur in the rows the model learnt from: on those it may simply remember the answer.",
             count(seen as f64),
-            counted(rows, "row")
+            counted(evaluation.rows as f64, "row")
         ));
     }
     cautions

@@ -40,6 +40,11 @@ pub(super) fn shorten(text: &str, limit: usize) -> String {
     text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// What is written for each item, one after the other.
+pub(super) fn each<T>(items: impl IntoIterator<Item = T>, write: impl FnMut(T) -> String) -> String {
+    items.into_iter().map(write).collect::<Vec<_>>().concat()
+}
+
 /// A count: whole numbers grouped by thousands, small weighted counts with one decimal.
 pub(super) fn count(value: f64) -> String {
     let decimals = usize::from(value.abs() < 1_000.0 && (value - value.round()).abs() > 0.05);
