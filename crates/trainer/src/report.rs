@@ -194,15 +194,16 @@ fn splits(evaluations: &[Evaluation]) -> String {
     };
     let names =
         each(evaluations, |evaluation| format!(r#"<th scope="col" class="number">{}</th>"#, isolate(&evaluation.rows_described)));
-    let seen = |evaluation: &Evaluation| {
-        evaluation.rows_seen_in_training.map_or_else(|| "not known".to_owned(), |seen| count(seen as f64))
-    };
+    // The empty interval keeps these in line with the values below them.
+    let plain = |text: String| format!(r#"<span class="value">{text}</span> <span class="interval"></span>"#);
+    let seen =
+        |evaluation: &Evaluation| evaluation.rows_seen_in_training.map_or("not known".to_owned(), |rows| count(rows as f64));
     let mut rows = [
-        row("Rows", &|evaluation| count(evaluation.rows as f64)),
-        row("Frauds", &|evaluation| count(evaluation.frauds as f64)),
-        row("Fraud rate", &|evaluation| percent(evaluation.fraud_rate)),
-        row("Rows that repeat another", &|evaluation| count(evaluation.duplicate_rows as f64)),
-        row("Rows also in training", &seen),
+        row("Rows", &|evaluation| plain(count(evaluation.rows as f64))),
+        row("Frauds", &|evaluation| plain(count(evaluation.frauds as f64))),
+        row("Fraud rate", &|evaluation| plain(percent(evaluation.fraud_rate))),
+        row("Rows that repeat another", &|evaluation| plain(count(evaluation.duplicate_rows as f64))),
+        row("Rows also in training", &|evaluation| plain(seen(evaluation))),
     ]
     .concat();
     for figure in &evaluations[0].figures {

@@ -8,7 +8,7 @@ mod markup;
 mod sample;
 
 use assay_trainer::evaluation::{Confusion, CostPoint, Evaluation, Figure, Importance, Point, ReliabilityBin, ScoreBin};
-use assay_trainer::report::{Report, html, json};
+use assay_trainer::report::{ModelSummary, Report, html, json};
 use proptest::prelude::*;
 
 const HOSTILE: &str = "<script>alert('\"&\")</script>\u{202e}\0 שלום عربى";
@@ -77,7 +77,7 @@ fn foreign_text_never_becomes_markup() {
 
 #[test]
 fn nothing_at_all_is_still_a_page() {
-    let empty = Report { title: "", model: Default::default(), evaluations: &[], importance: &[] };
+    let empty = Report { title: "", model: ModelSummary::default(), evaluations: &[], importance: &[] };
     markup::check(&html(&empty));
     assert!(json(&empty)["evaluations"].as_array().unwrap().is_empty());
 }

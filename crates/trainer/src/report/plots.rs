@@ -64,8 +64,8 @@ fn precision_recall(evaluation: &Evaluation) -> Plot {
         path("area", &format!("{curve}V{}H{}Z", unit(frame.bottom), unit(first.0))),
         path("curve", &curve),
         line("reference", frame.left, frame.y(baseline), frame.right, frame.y(baseline)),
-        text("note", "end", frame.right - 4.0, frame.y(baseline) - 7.0, &format!("at random: {}", percent(baseline))),
-        working_point(&frame, recall, precision, &format!("{} of flags right", percent(precision))),
+        text("note", "start", frame.left + 8.0, frame.y(baseline) - 7.0, &format!("at random: {}", percent(baseline))),
+        working_point(&frame, recall, precision, Side::Below, &format!("{} of flags right", percent(precision))),
     ];
     let description = format!(
         "Precision from recall 0 to 100 percent. At the chosen threshold recall is {} and precision {}.",
@@ -100,7 +100,7 @@ fn roc(evaluation: &Evaluation) -> Plot {
         line("mark", one_percent, frame.top, one_percent, frame.bottom),
         text("note", "end", one_percent - 7.0, frame.bottom - 10.0, &at_one_percent),
         path("curve", &straight(&places)),
-        working_point(&frame, false_positive_rate, recall, &format!("{} caught", percent(recall))),
+        working_point(&frame, false_positive_rate, recall, Side::Below, &format!("{} caught", percent(recall))),
     ];
     let description = format!(
         "True positive rate from false positive rate 0 to 100 percent. At the chosen threshold {} of genuine transactions are flagged and {} of frauds caught.",
@@ -228,7 +228,7 @@ fn cost_curve(evaluation: &Evaluation) -> Plot {
         let label = format!("{} at {}", money(chosen.cost), percent(threshold));
         let x = frame.x(threshold);
         marks += &line("mark", x, frame.y(chosen.cost), x, frame.bottom);
-        marks += &working_point(&frame, threshold, chosen.cost, &label);
+        marks += &working_point(&frame, threshold, chosen.cost, Side::Above, &label);
     }
     drawing(heading, reading, &description, frame.bottom + 50.0, &marks)
 }
@@ -288,14 +288,24 @@ fn clipped(frame: &Frame, marks: &str) -> String {
 }
 
 /// Where the chosen threshold works, with a label on the side that has room. Nothing when the place is not a number.
-fn working_point(frame: &Frame, across: f64, up: f64, label: &str) -> String {
+fn working_point(frame: &Frame, across: f64, up: f64, side: Side, label: &str) -> String {
     if !across.is_finite() || !up.is_finite() {
         return String::new();
     }
     let (x, y) = (frame.x(across), frame.y(up).max(frame.top));
     let (anchor, offset) = if x > f64::midpoint(frame.left, frame.right) { ("end", -9.0) } else { ("start", 9.0) };
-    let below = if y + 24.0 < frame.bottom { 20.0 } else { -10.0 };
-    dot("chosen", x, y) + &text("chosen-label", anchor, x + offset, y + below, label)
+    let label_y = match side {
+        Side::Below if y + 24.0 < frame.bottom => y + 20.0,
+        Side::Below | Side::Above => y - 12.0,
+    };
+    dot("chosen", x, y) + &text("chosen-label", anchor, x + offset, label_y, label)
+}
+
+/// On which side of a curve its working point has room for a label.
+#[derive(Clone, Copy)]
+enum Side {
+    Above,
+    Below,
 }
 
 /// The edge itself, or for the outermost bins, which reach to 0 or 1, a place that leaves them about as wide as the others.
