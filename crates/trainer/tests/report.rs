@@ -52,6 +52,22 @@ fn the_verdict_is_one_sentence_for_payments_people() {
 }
 
 #[test]
+fn verdict_and_cost_curve_agree_on_the_money() {
+    let evaluations = sample::evaluations();
+    let saved = evaluations[0].figures.iter().find(|figure| figure.key == "money_saved").unwrap().value;
+    let threshold = evaluations[0].confusion.threshold;
+    let at_threshold = evaluations[0].cost_curve.iter().rfind(|point| point.threshold >= threshold).unwrap().cost;
+    assert!((evaluations[0].cost_curve[0].cost - saved - at_threshold).abs() < 1e-6, "the sample itself is consistent");
+    let mut without_saving = evaluations.clone();
+    without_saving[0].figures.clear();
+    for evaluations in [evaluations, without_saving] {
+        let words = markup::words(&html(&sample::report(&evaluations, &[])));
+        let label = format!("{},{:03.0} at 20 %", (at_threshold / 1_000.0).floor(), at_threshold % 1_000.0);
+        assert!(words.contains(&label), "{label} is not on the page");
+    }
+}
+
+#[test]
 fn foreign_text_never_becomes_markup() {
     let mut evaluation = sample::evaluations()[0].clone();
     evaluation.rows_described = HOSTILE.into();

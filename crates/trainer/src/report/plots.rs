@@ -1,9 +1,9 @@
 //! The six drawings of a report as inline SVG. Colours and type come from the page's style sheet, so that they follow light, dark and print.
 
 use super::axis::{Frame, NEAREST_TO_CERTAIN, Scale, WIDTH, bar, dot, line, path, stairs, straight, text, unit};
-use super::verdict::cost_without_model;
+use super::verdict::{cost_at_threshold, cost_without_model};
 use super::words::{count, counted, each, escape, figure_text, money, percent, shorten};
-use crate::evaluation::{CostPoint, Evaluation, Importance, Point, ScoreBin};
+use crate::evaluation::{Evaluation, Importance, Point, ScoreBin};
 
 /// Features shown in the importance drawing.
 const FEATURES_SHOWN: usize = 20;
@@ -224,11 +224,10 @@ fn cost_curve(evaluation: &Evaluation) -> Plot {
     }
     marks += &clipped(&frame, &path("curve", &straight(&places)));
     let description = format!("Cost from low to high thresholds. The chosen threshold is {}.", percent(threshold));
-    if let Some(chosen) = nearest(points(), threshold) {
-        let label = format!("{} at {}", money(chosen.cost), percent(threshold));
+    if let Some(cost) = cost_at_threshold(evaluation) {
         let x = frame.x(threshold);
-        marks += &line("mark", x, frame.y(chosen.cost), x, frame.bottom);
-        marks += &working_point(&frame, threshold, chosen.cost, Side::Above, &label);
+        marks += &line("mark", x, frame.y(cost), x, frame.bottom);
+        marks += &working_point(&frame, threshold, cost, Side::Above, &format!("{} at {}", money(cost), percent(threshold)));
     }
     drawing(heading, reading, &description, frame.bottom + 50.0, &marks)
 }
@@ -328,11 +327,6 @@ fn value_of(evaluation: &Evaluation, key: &str) -> String {
 fn true_positive_rate(evaluation: &Evaluation) -> f64 {
     let confusion = &evaluation.confusion;
     confusion.frauds_flagged / (confusion.frauds_flagged + confusion.frauds_missed)
-}
-
-fn nearest<'a>(points: impl Iterator<Item = &'a CostPoint>, threshold: f64) -> Option<&'a CostPoint> {
-    let distance = |point: &CostPoint| (point.threshold - threshold).abs();
-    points.filter(|_| threshold.is_finite()).min_by(|a, b| distance(a).total_cmp(&distance(b)))
 }
 
 fn coordinates(points: &[Point]) -> impl Iterator<Item = (f64, f64)> {

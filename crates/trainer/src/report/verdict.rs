@@ -44,6 +44,16 @@ pub(super) fn cost_without_model(evaluation: &Evaluation) -> Option<f64> {
     from_curve.or_else(from_counts).filter(|cost| cost.is_finite())
 }
 
+/// What working at the chosen threshold costs: what is lost without a model less what the model saves. Without those, the curve's
+/// next point at or above the threshold, which flags the same rows.
+pub(super) fn cost_at_threshold(evaluation: &Evaluation) -> Option<f64> {
+    let threshold = evaluation.confusion.threshold;
+    let at_or_above = evaluation.cost_curve.iter().filter(|point| point.threshold >= threshold);
+    let next = || at_or_above.min_by(|a, b| a.threshold.total_cmp(&b.threshold)).map(|point| point.cost);
+    let reckoned = cost_without_model(evaluation).zip(money_saved(evaluation)).map(|(lost, saved)| lost - saved);
+    reckoned.or_else(next).filter(|cost| cost.is_finite() && threshold.is_finite())
+}
+
 /// What a reader must know before believing the numbers, each as HTML text.
 pub(super) fn cautions(report: &Report) -> Vec<String> {
     let mut cautions: Vec<String> = report.model.notes.iter().map(|note| isolate(note)).collect();
@@ -92,8 +102,7 @@ fn cautions_about_split(evaluation: &Evaluation) -> Vec<String> {
 }
 
 fn savings(evaluation: &Evaluation) -> String {
-    let saved = evaluation.figures.iter().find(|figure| figure.key == "money_saved").map(|figure| figure.value);
-    match (saved.filter(|saved| saved.is_finite()), cost_without_model(evaluation)) {
+    match (money_saved(evaluation), cost_without_model(evaluation)) {
         (Some(saved), _) if saved < 0.0 => {
             format!("; at the stated costs this loses <strong>{}</strong> compared with having no model", money(-saved))
         }
@@ -107,6 +116,11 @@ fn savings(evaluation: &Evaluation) -> String {
         (Some(saved), None) => format!("; at the stated costs this saves <strong>{}</strong>", money(saved)),
         (None, _) => String::new(),
     }
+}
+
+fn money_saved(evaluation: &Evaluation) -> Option<f64> {
+    let figure = evaluation.figures.iter().find(|figure| figure.key == "money_saved")?;
+    figure.value.is_finite().then_some(figure.value)
 }
 
 fn is_or_are(value: f64) -> &'static str {
