@@ -19,6 +19,8 @@ pub(crate) enum Subject {
     CustomerDay { id: u32, day: u32 },
     /// Which terminals and customers fall to fraudsters on a day.
     FraudstersDay { day: u32 },
+    /// One row of the feature table.
+    CreditcardRow { index: u64 },
 }
 
 /// An endless stream of chance for one subject.
@@ -33,6 +35,7 @@ impl Draws {
             Subject::Terminal { id } => (2, u64::from(id)),
             Subject::CustomerDay { id, day } => (3, u64::from(id) << 32 | u64::from(day)),
             Subject::FraudstersDay { day } => (4, u64::from(day)),
+            Subject::CreditcardRow { index } => (5, index),
         };
         // Each step is a bijection of the last word, so two subjects of one kind cannot meet.
         let key = scramble(scramble(scramble(seed) ^ world) ^ index);
@@ -149,6 +152,7 @@ mod tests {
             Subject::CustomerDay { id: 1, day: 0 },
             Subject::CustomerDay { id: 0, day: 1 },
             Subject::FraudstersDay { day: 1 },
+            Subject::CreditcardRow { index: 1 },
         ];
         let mut firsts: Vec<u64> = [1, 2]
             .iter()
