@@ -8,7 +8,7 @@ use crate::draws::{Draws, Subject};
 use crate::settings::{SettingsError, check_count, check_number};
 use crate::terminals::{Place, Terminals};
 
-/// Customers at most: a day of so many is about 20 million transactions, near 1 GB.
+/// Customers at most: their day is about 20 million transactions, with its sorting some 2 GB.
 const MAX_CUSTOMERS: u64 = 10_000_000;
 /// Terminals at most: about 300 MB.
 const MAX_TERMINALS: u64 = 10_000_000;
@@ -219,7 +219,6 @@ impl Cards {
             },
         );
         for _ in 0..draws.poisson(customer.transactions_per_day) {
-            // All is drawn before anything is decided, so that one outcome never shifts the chance of the next.
             let second = draw_second_of_day(&mut draws);
             let amount_minor = customer.draw_amount_minor(&mut draws);
             let terminal = self.terminals.draw_near(customer.home, &mut draws);
