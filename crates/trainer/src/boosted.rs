@@ -127,8 +127,10 @@ impl Boosting<'_> {
     fn fixed_parameters(&self) -> String {
         let is_category = |feature: &Feature| matches!(feature.kind, FeatureKind::Category { .. });
         let features = self.data.features.iter().enumerate();
-        let categories: Vec<String> = features.filter(|(_, feature)| is_category(feature)).map(|(place, _)| place.to_string()).collect();
-        let categories = if categories.is_empty() { String::new() } else { format!(" categorical_feature={}", categories.join(",")) };
+        let categories: Vec<String> =
+            features.filter(|(_, feature)| is_category(feature)).map(|(place, _)| place.to_string()).collect();
+        let categories =
+            if categories.is_empty() { String::new() } else { format!(" categorical_feature={}", categories.join(",")) };
         format!(
             "objective=binary deterministic=true force_row_wise=true feature_pre_filter=false metric=None verbosity=-1 \
              seed={} num_threads={}{categories}",

@@ -15,7 +15,7 @@ pub struct Roles {
     pub label: Option<String>,
     /// How many rows each row counts as. Usual: every row counts once.
     pub weight: Option<String>,
-    /// When each row happened. Usual: a column called `Time`.
+    /// When each row happened. Usual: a column called `Time`, else the only column of timestamps.
     pub time: Option<String>,
     /// The amount of money. Usual: a column called `Amount` or `TX_AMOUNT`, in any case of letters.
     pub amount: Option<String>,
@@ -112,8 +112,8 @@ pub enum DatasetError {
 }
 
 impl Dataset {
-    /// Gives every column of `table` its role. The label is the last column without another role unless `roles` names it; a column
-    /// called `Time` is the event time; numbers and texts are features; a numeric event time is a feature too, a timestamp is not.
+    /// Gives every column of `table` its role. Columns without another are features when they hold numbers or texts; a numeric event
+    /// time is a feature too, a timestamp is not.
     pub fn new(table: Table, roles: &Roles) -> Result<Self, DatasetError> {
         let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
         let named = |name: &Option<String>, role| match name {
@@ -124,7 +124,7 @@ impl Dataset {
         let weight = named(&roles.weight, "the weight")?;
         let asked_time = named(&roles.time, "the event time")?;
         let kept = |place: &usize| !dropped.contains(place);
-        let time = asked_time.or_else(|| names.iter().position(|name| name == "Time").filter(kept));
+        let time = asked_time.or_else(|| usual_time(&table, kept));
         let label = match named(&roles.label, "the label")? {
             Some(label) => label,
             None => (0..names.len())
@@ -155,7 +155,7 @@ impl Dataset {
         }
         let dataset =
             Self { features, columns, label: names[label].clone(), fraud, weight: weight_values, time: event_time, amount };
-        dataset.check_enough()?;
+        dataset.check_both_classes()?;
         Ok(dataset)
     }
 
@@ -193,28 +193,43 @@ impl Dataset {
         rows.iter().flat_map(|&row| self.columns.iter().map(move |column| column[row])).collect()
     }
 
-    fn check_enough(&self) -> Result<(), DatasetError> {
+    /// Whether there is enough of both classes to train and to judge a model.
+    pub fn check_enough(&self) -> Result<(), DatasetError> {
+        match self.rarer_class() {
+            (count, class) if count < FEWEST_OF_A_CLASS => Err(DatasetError::TooLittle(format!(
+                "the history holds only {count} {class}; at least {FEWEST_OF_A_CLASS} are needed to train and to judge a model"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_both_classes(&self) -> Result<(), DatasetError> {
         if self.features.is_empty() {
             return Err(DatasetError::TooLittle("no column is left to learn from".into()));
         }
-        let frauds = self.fraud.iter().filter(|&&fraud| fraud).count();
-        let (fewer, class) =
-            if frauds * 2 <= self.rows() { (frauds, "frauds") } else { (self.rows() - frauds, "genuine transactions") };
-        if fewer == 0 {
-            return Err(DatasetError::TooLittle(format!(
-                "the label `{}` is constant: the history holds no {class} in {} rows, so there is nothing to tell apart; \
-                 name the label's column with --label, or use a history with both classes",
+        match self.rarer_class() {
+            (0, class) => Err(DatasetError::TooLittle(format!(
+                "the label `{}` is constant: there are no {class} among {} rows, so there is nothing to tell apart; name the label's column \
+                 with --label, or use a history with both classes",
                 self.label,
                 self.rows()
-            )));
+            ))),
+            _ => Ok(()),
         }
-        if fewer < FEWEST_OF_A_CLASS {
-            return Err(DatasetError::TooLittle(format!(
-                "the history holds only {fewer} {class}; at least {FEWEST_OF_A_CLASS} are needed to train and to judge a model"
-            )));
-        }
-        Ok(())
     }
+
+    fn rarer_class(&self) -> (usize, &'static str) {
+        let frauds = self.fraud.iter().filter(|&&fraud| fraud).count();
+        let genuine = self.rows() - frauds;
+        if frauds <= genuine { (frauds, "frauds") } else { (genuine, "genuine transactions") }
+    }
+}
+
+fn usual_time(table: &Table, kept: impl Fn(&usize) -> bool) -> Option<usize> {
+    let is_time = |place: &usize| matches!(table.columns[*place].values, Values::Times(_));
+    let mut timestamps = (0..table.columns.len()).filter(|place| kept(place) && is_time(place));
+    let only_timestamp = timestamps.next().filter(|_| timestamps.next().is_none());
+    table.columns.iter().position(|column| column.name == "Time").filter(|place| kept(place)).or(only_timestamp)
 }
 
 fn place(names: &[String], name: &str, role: &'static str) -> Result<usize, DatasetError> {

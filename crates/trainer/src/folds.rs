@@ -66,9 +66,12 @@ impl Judgement {
         let frauds = data.frauds(&fold.later) as f64;
         self.average_precision += frauds * average_precision(data, &fold.later, margins);
         self.frauds += frauds;
-        self.outcomes.extend(fold.later.iter().zip(margins).map(|(&row, &margin)| {
-            (row, Outcome { margin, fraud: data.fraud[row], weight: data.weight_of(row) })
-        }));
+        self.outcomes.extend(
+            fold.later
+                .iter()
+                .zip(margins)
+                .map(|(&row, &margin)| (row, Outcome { margin, fraud: data.fraud[row], weight: data.weight_of(row) })),
+        );
     }
 
     /// Mean of the folds' average precision, each by its frauds; 0 when there was no fold.

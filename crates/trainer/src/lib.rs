@@ -7,13 +7,18 @@
 pub mod boosted;
 pub mod calibrate;
 pub mod dataset;
+pub mod duplicates;
+pub mod evaluate;
 pub mod evaluation;
 pub mod folds;
+pub mod leaks;
 pub mod logistic;
 pub mod numpy_random;
 pub mod report;
+pub mod rows;
 pub mod split;
 pub mod table;
+pub mod train;
 
 /// Told of every step of long work: what is being done, how much of it is done, and how much there is.
 pub type Step<'a> = &'a (dyn Fn(&str, u64, u64) + Sync);

@@ -2,8 +2,11 @@
 
 mod axis;
 mod plots;
+mod text;
 mod verdict;
 mod words;
+
+pub use text::text;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -125,12 +125,21 @@ impl<'a> Booster<'a> {
         let rounds = c_count(rounds)?;
         let mut length = 0_i64;
         // SAFETY: with no room announced nothing is written but the length.
-        let code = unsafe { ffi::LGBM_BoosterSaveModelToString(self.handle, 0, rounds, GAIN, 0, &raw mut length, std::ptr::null_mut()) };
+        let code =
+            unsafe { ffi::LGBM_BoosterSaveModelToString(self.handle, 0, rounds, GAIN, 0, &raw mut length, std::ptr::null_mut()) };
         check(code, what)?;
         let mut buffer = vec![0_u8; usize::try_from(length).unwrap_or(0)];
         // SAFETY: the buffer is as long as announced.
         let code = unsafe {
-            ffi::LGBM_BoosterSaveModelToString(self.handle, 0, rounds, GAIN, length, &raw mut length, buffer.as_mut_ptr().cast::<c_char>())
+            ffi::LGBM_BoosterSaveModelToString(
+                self.handle,
+                0,
+                rounds,
+                GAIN,
+                length,
+                &raw mut length,
+                buffer.as_mut_ptr().cast::<c_char>(),
+            )
         };
         check(code, what)?;
         let text = CStr::from_bytes_until_nul(&buffer).ok().and_then(|text| text.to_str().ok()).unwrap_or_default();
@@ -187,7 +196,9 @@ fn row_major(sample: &Sample) -> Vec<f64> {
 
 /// LightGBM refuses names with characters that mean something in JSON or that part words; ours live in the manifest.
 fn plain_names(names: &[String]) -> Vec<String> {
-    let plain = |name: &String| name.replace(|letter: char| letter.is_whitespace() || letter.is_control() || r#"",:[]{}"#.contains(letter), "_");
+    let plain = |name: &String| {
+        name.replace(|letter: char| letter.is_whitespace() || letter.is_control() || r#"",:[]{}"#.contains(letter), "_")
+    };
     let plain: Vec<String> = names.iter().map(plain).collect();
     let unique = |place: usize| !plain[place].is_empty() && !plain[..place].contains(&plain[place]);
     (0..plain.len()).map(|place| if unique(place) { plain[place].clone() } else { format!("Column_{place}") }).collect()
