@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+mod cells;
 pub mod csv;
 mod error;
+mod header;
 mod levels;
 mod number;
 pub mod parquet;
@@ -83,13 +85,7 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self {
-            categories: Vec::new(),
-            kinds: BTreeMap::new(),
-            columns: None,
-            memory_limit_bytes: u64::MAX,
-            input_bytes: None,
-        }
+        Self { categories: Vec::new(), kinds: BTreeMap::new(), columns: None, memory_limit_bytes: u64::MAX, input_bytes: None }
     }
 }
 
@@ -99,10 +95,7 @@ impl ReadOptions {
         let named = self.categories.iter().chain(self.columns.iter().flatten());
         for name in named {
             if !names.contains(name) {
-                return Err(Problem::NoSuchColumn {
-                    name: name.clone(),
-                    columns: names.to_vec(),
-                });
+                return Err(Problem::NoSuchColumn { name: name.clone(), columns: names.to_vec() });
             }
         }
         if names.iter().any(|name| self.reads(name)) { Ok(()) } else { Err(Problem::NoColumns) }
@@ -124,10 +117,7 @@ impl ReadOptions {
         if needed_bytes <= self.memory_limit_bytes {
             return Ok(());
         }
-        Err(Problem::MemoryLimit {
-            needed_bytes,
-            limit_bytes: self.memory_limit_bytes,
-        })
+        Err(Problem::MemoryLimit { needed_bytes, limit_bytes: self.memory_limit_bytes })
     }
 }
 
@@ -147,10 +137,7 @@ impl Table {
     pub fn append(&mut self, other: Table, other_name: &str) -> Result<(), TableError> {
         let refuse = |problem| Err(TableError::of_file(other_name, problem));
         if self.columns.len() != other.columns.len() {
-            return refuse(Problem::DifferentWidth {
-                expected: self.columns.len(),
-                found: other.columns.len(),
-            });
+            return refuse(Problem::DifferentWidth { expected: self.columns.len(), found: other.columns.len() });
         }
         for (position, (ours, theirs)) in self.columns.iter().zip(&other.columns).enumerate() {
             if ours.name != theirs.name {
@@ -162,11 +149,7 @@ impl Table {
             }
             let (expected, found) = (ours.values.kind(), theirs.values.kind());
             if expected != found {
-                return refuse(Problem::DifferentKind {
-                    name: ours.name.clone(),
-                    expected,
-                    found,
-                });
+                return refuse(Problem::DifferentKind { name: ours.name.clone(), expected, found });
             }
         }
         for (ours, theirs) in self.columns.iter_mut().zip(other.columns) {
@@ -220,21 +203,17 @@ impl Values {
         match (self, other) {
             (Values::Numbers(ours), Values::Numbers(theirs)) => ours.extend(theirs),
             (Values::Times(ours), Values::Times(theirs)) => ours.extend(theirs),
-            (
-                Values::Categories { codes, levels },
-                Values::Categories {
-                    codes: their_codes,
-                    levels: their_levels,
-                },
-            ) => append_categories(codes, levels, &their_codes, their_levels),
+            (Values::Categories { codes, levels }, Values::Categories { codes: their_codes, levels: their_levels }) => {
+                append_categories(codes, levels, &their_codes, &their_levels);
+            }
             _ => unreachable!("append compares the kinds of all columns first"),
         }
     }
 }
 
-fn append_categories(codes: &mut Vec<u32>, levels: &mut Vec<String>, their_codes: &[u32], their_levels: Vec<String>) {
+fn append_categories(codes: &mut Vec<u32>, levels: &mut Vec<String>, their_codes: &[u32], their_levels: &[String]) {
     let own_levels = std::mem::take(levels);
-    levels.extend(own_levels.iter().chain(&their_levels).cloned());
+    levels.extend(own_levels.iter().chain(their_levels).cloned());
     levels.sort_unstable();
     levels.dedup();
     let renumbering = |old_levels: &[String]| -> Vec<u32> {
@@ -244,7 +223,7 @@ fn append_categories(codes: &mut Vec<u32>, levels: &mut Vec<String>, their_codes
     levels::renumber(codes, &renumbering(&own_levels));
     let start = codes.len();
     codes.extend_from_slice(their_codes);
-    levels::renumber(&mut codes[start..], &renumbering(&their_levels));
+    levels::renumber(&mut codes[start..], &renumbering(their_levels));
 }
 
 impl std::fmt::Display for Kind {
@@ -273,9 +252,7 @@ mod tests {
         let code = |cell: &&str| levels.iter().position(|level| level == cell).map_or(MISSING_CODE, levels::code_of_position);
         let codes = cells.iter().map(code).collect();
         let values = Values::Categories { codes, levels };
-        Table {
-            columns: vec![Column { name: "city".into(), values }],
-        }
+        Table { columns: vec![Column { name: "city".into(), values }] }
     }
 
     #[test]
@@ -291,10 +268,11 @@ mod tests {
         let mut other = categories(&["Rome"]);
         other.columns[0].name = "town".into();
         let error = table.append(other, "b.csv").unwrap_err();
-        assert_eq!(error.to_string(), "b.csv: column 1 is called \"town\", but the files before it call it \"city\"; give all files the same columns in the same order");
-        let numbers = Table {
-            columns: vec![Column { name: "city".into(), values: Values::Numbers(vec![1.0]) }],
-        };
+        assert_eq!(
+            error.to_string(),
+            "b.csv: column 1 is called \"town\", but the files before it call it \"city\"; give all files the same columns in the same order"
+        );
+        let numbers = Table { columns: vec![Column { name: "city".into(), values: Values::Numbers(vec![1.0]) }] };
         assert!(table.append(numbers, "c.csv").is_err());
         assert!(table.append(Table::default(), "d.csv").is_err());
         assert_eq!(table, categories(&["Rome"]));

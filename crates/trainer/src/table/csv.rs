@@ -14,10 +14,10 @@ use rows::{Fault, Rows};
 use super::{Place, Problem, ReadOptions, Table, TableError};
 
 mod blocks;
-mod cells;
 mod growing;
 mod layout;
 mod rows;
+mod text;
 mod write;
 
 use growing::Growing;
@@ -100,11 +100,7 @@ impl<R: Read + Send> Reader<R> {
         let read = input.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head);
         let read = read.map_err(|error| TableError::of_file(name, Problem::Read(error)))?;
         let layout = layout(&head, read < HEAD_BYTES, name, options)?;
-        let position = Position {
-            rows: 0,
-            lines: layout.header_lines,
-            bytes: layout.body_start as u64,
-        };
+        let position = Position { rows: 0, lines: layout.header_lines, bytes: layout.body_start as u64 };
         let mut body = Cursor::new(head);
         body.set_position(position.bytes);
         Ok(Self {
@@ -143,11 +139,7 @@ impl<R: Read + Send> Reader<R> {
     /// Adds the rows of at most `count` blocks to the table, on all cores.
     fn read_wave(&mut self, table: Growing, count: usize, progress: &(dyn Fn(u64) + Sync)) -> Result<Growing, TableError> {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(count);
-        let source = Mutex::new(Source {
-            blocks: &mut self.blocks,
-            given: 0,
-            limit: count,
-        });
+        let source = Mutex::new(Source { blocks: &mut self.blocks, given: 0, limit: count });
         let assembly = Mutex::new(Assembly {
             table,
             position: self.position,
@@ -278,9 +270,8 @@ impl Assembly<'_> {
 
 /// Where the row after the ones that were read begins.
 fn fault_place(before: Position, rows: &Rows) -> Place {
-    Place {
-        row: Some(before.rows + rows.count + 1),
-        line: Some(before.lines + rows.lines + 1),
-        column: None,
-    }
+    Place { row: Some(before.rows + rows.count + 1), line: Some(before.lines + rows.lines + 1), column: None }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,9 +11,9 @@ pub struct TableError {
     /// The name the caller gave the input.
     pub file: String,
     /// Where in the file.
-    pub place: Place,
+    pub place: Box<Place>,
     /// What is wrong there and what to do.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
 }
 
 /// A place in a file, as exactly as it is known.
@@ -39,9 +39,7 @@ pub enum Problem {
     Empty,
     #[error("has a header but no rows")]
     NoRows,
-    #[error(
-        "the first line is all numbers, so the columns have no names; put a header line with a name per column before it"
-    )]
+    #[error("the first line is all numbers, so the columns have no names; put a header line with a name per column before it")]
     NumericHeader,
     #[error("the file has one column and its first line contains {0}; separate the cells with commas")]
     WrongSeparator(&'static str),
@@ -67,13 +65,9 @@ pub enum Problem {
     LongRow(usize),
     #[error("a quote opens here and is never closed; close it")]
     UnclosedQuote,
-    #[error(
-        "there is a quote inside an unquoted cell; put the whole cell in quotes and double the quotes inside it"
-    )]
+    #[error("there is a quote inside an unquoted cell; put the whole cell in quotes and double the quotes inside it")]
     StrayQuote,
-    #[error(
-        "there is text after a closing quote; put the whole cell in quotes and double the quotes inside it"
-    )]
+    #[error("there is text after a closing quote; put the whole cell in quotes and double the quotes inside it")]
     TextAfterQuote,
     #[error("this is not valid UTF-8; convert the file to UTF-8")]
     NotUtf8,
@@ -133,11 +127,7 @@ impl TableError {
 
     /// An error at a place in the file.
     pub(super) fn at(file: &str, place: Place, problem: Problem) -> Self {
-        Self {
-            file: file.to_owned(),
-            place,
-            problem,
-        }
+        Self { file: file.to_owned(), place: Box::new(place), problem: Box::new(problem) }
     }
 }
 
@@ -170,9 +160,5 @@ fn listed(names: &[String]) -> String {
 
 fn in_units(bytes: u64) -> String {
     let bytes = bytes as f64;
-    if bytes >= 1e9 {
-        format!("{:.1} GB", bytes / 1e9)
-    } else {
-        format!("{:.1} MB", bytes / 1e6)
-    }
+    if bytes >= 1e9 { format!("{:.1} GB", bytes / 1e9) } else { format!("{:.1} MB", bytes / 1e6) }
 }

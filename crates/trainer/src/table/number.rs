@@ -80,7 +80,8 @@ fn scaled(mantissa: u64, decimals: usize) -> Option<f64> {
     let (reciprocal, reciprocal_bits) = RECIPROCALS[decimals];
     let mantissa_bits = mantissa.leading_zeros();
     let product = u128::from(mantissa << mantissa_bits) * u128::from(reciprocal);
-    let product_bits = product.leading_zeros();
+    // Both factors have their top bit set, so the product has its first or second.
+    let product_bits = u32::from(product >> 127 == 0);
     let top = u64::try_from((product << product_bits) >> 64).expect("64 bits remain");
     let tail = top & ((1 << TAIL_BITS) - 1);
     if (HALF - 2..=HALF).contains(&tail) {
@@ -97,13 +98,13 @@ fn scaled(mantissa: u64, decimals: usize) -> Option<f64> {
 const RECIPROCALS: [(u64, u32); MAX_DIGITS + 1] = {
     let mut reciprocals = [(1 << 63, 63); MAX_DIGITS + 1];
     let mut power_of_five = 1_u64;
-    let mut decimals = 1;
-    while decimals <= MAX_DIGITS {
+    let mut decimals = 1_u32;
+    while decimals as usize <= MAX_DIGITS {
         power_of_five *= 5;
         let shift = 63 + power_of_five.ilog2() + 1;
         #[expect(clippy::cast_possible_truncation, reason = "2^(b-1) < 5^d < 2^b, so that the quotient is below 2^64")]
         let reciprocal = ((1_u128 << shift) / power_of_five as u128) as u64;
-        reciprocals[decimals] = (reciprocal, shift + decimals as u32);
+        reciprocals[decimals as usize] = (reciprocal, shift + decimals);
         decimals += 1;
     }
     reciprocals
@@ -142,7 +143,8 @@ mod tests {
             let number = f64::from_bits(bits);
             prop_assume!(number.is_finite());
             check(&format!("{number}"));
-            check(&format!("{number:e}"));
+            let scientific = format!("{number:e}");
+            prop_assert_eq!(parse(scientific.as_bytes()).map(f64::to_bits), Some(bits));
         }
 
         #[test]
@@ -166,7 +168,21 @@ mod tests {
 
     #[test]
     fn well_known_corners_are_right() {
-        for text in ["0", "-0", "-0.0", "0.5", "1", "9999999", "0.1", "0.30000000000000004", "9.999999999999999999", "1.7976931348623157", "0.0000000000000000001", "1.0000000000000002", "1.00000000000000011102"] {
+        for text in [
+            "0",
+            "-0",
+            "-0.0",
+            "0.5",
+            "1",
+            "9999999",
+            "0.1",
+            "0.30000000000000004",
+            "9.999999999999999999",
+            "1.7976931348623157",
+            "0.0000000000000000001",
+            "1.0000000000000002",
+            "1.00000000000000011102",
+        ] {
             check(text);
         }
     }

@@ -71,7 +71,7 @@ fn parse_time_of_day(text: &[u8]) -> Option<i64> {
     Some(microseconds - zone_seconds(rest)? * SECOND)
 }
 
-/// ``, `Z`, `+01:00`, `+0100` or `+01`, as seconds ahead of UTC.
+/// Nothing, `Z`, `+01:00`, `+0100` or `+01`, as seconds ahead of UTC.
 fn zone_seconds(text: &[u8]) -> Option<i64> {
     let Some((sign, rest)) = text.split_first() else {
         return Some(0);
@@ -169,7 +169,22 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "1970", "1970-13-01", "1970-02-29", "1900-02-29", "0000-01-01", "1970-01-01T", "1970-01-01T24:00", "1970-01-01T00:00:60", "1970-01-01T00:00:00.", "1970-01-01x", "1970-01-01T00:00:00+1", "19700101", "0001-01-01T00:00+01"] {
+        for text in [
+            "",
+            "1970",
+            "1970-13-01",
+            "1970-02-29",
+            "1900-02-29",
+            "0000-01-01",
+            "1970-01-01T",
+            "1970-01-01T24:00",
+            "1970-01-01T00:00:60",
+            "1970-01-01T00:00:00.",
+            "1970-01-01x",
+            "1970-01-01T00:00:00+1",
+            "19700101",
+            "0001-01-01T00:00+01",
+        ] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
         }
     }

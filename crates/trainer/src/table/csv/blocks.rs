@@ -17,13 +17,7 @@ pub struct Blocks<R> {
 impl<R: Read> Blocks<R> {
     /// Blocks of at least `block_bytes`, and of no more than that and one longest row.
     pub fn new(input: R, block_bytes: usize, longest_row_bytes: usize) -> Self {
-        Self {
-            input,
-            rest: Vec::new(),
-            block_bytes,
-            longest_row_bytes,
-            ended: false,
-        }
+        Self { input, rest: Vec::new(), block_bytes, longest_row_bytes, ended: false }
     }
 
     /// Whether the last block was given out.

@@ -1,13 +1,10 @@
 //! The table that blocks of rows are added to, in their order.
 
 use super::{
-    layout::Layout,
-    rows::{Cells, Rows},
+    layout::{Field, Layout},
+    rows::Rows,
 };
-use crate::table::{
-    Column, Problem, ReadOptions, Table, Values,
-    levels::{Levels, Refused, renumber},
-};
+use crate::table::{Column, Problem, ReadOptions, Table, cells::Cells};
 
 /// A table under construction.
 pub struct Growing {
@@ -20,11 +17,7 @@ pub struct Growing {
 impl Growing {
     /// A table without rows yet.
     pub fn new(layout: &Layout, expected_bytes: Option<u64>) -> Self {
-        Self {
-            columns: Rows::new(layout).columns,
-            rows: 0,
-            expected_bytes,
-        }
+        Self { columns: Rows::new(layout).columns, rows: 0, expected_bytes }
     }
 
     /// The number of rows so far.
@@ -44,7 +37,7 @@ impl Growing {
             if first {
                 column.reserve(usize::try_from(expected_rows + expected_rows / 64).unwrap_or(0));
             }
-            column.add(cells).map_err(|refused| (Some(position), refused.into()))?;
+            column.add(cells).map_err(|problem| (Some(position), problem))?;
         }
         Ok(())
     }
@@ -52,18 +45,18 @@ impl Growing {
     /// The finished table.
     pub fn finish(self, layout: &Layout) -> Table {
         let named = layout.fields.iter().zip(self.columns);
-        let column = |(field, cells): (&super::layout::Field, Cells)| {
+        let column = |(field, cells): (&Field, Cells)| {
             let values = cells.finish()?;
             Some(Column { name: field.name.clone(), values })
         };
-        Table {
-            columns: named.filter_map(column).collect(),
-        }
+        Table { columns: named.filter_map(column).collect() }
     }
 
     /// The rows there will be when the rest of the file is like what came before.
     fn expected_rows(&self, bytes_so_far: u64) -> u64 {
-        let Some(expected_bytes) = self.expected_bytes else { return self.rows };
+        let Some(expected_bytes) = self.expected_bytes else {
+            return self.rows;
+        };
         let share = expected_bytes.max(bytes_so_far) as f64 / bytes_so_far.max(1) as f64;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive estimate")]
         let rows = (self.rows as f64 * share) as u64;
@@ -72,57 +65,6 @@ impl Growing {
 
     /// The memory of so many rows. Levels are counted as they are: they repeat.
     fn bytes_at(&self, rows: u64) -> u64 {
-        let bytes = |cells: &Cells| match cells {
-            Cells::Numbers(_) | Cells::Times(_) => rows * 8,
-            Cells::Categories(_, levels) => rows * 4 + levels.bytes() as u64,
-            Cells::Skipped => 0,
-        };
-        self.columns.iter().map(bytes).sum()
-    }
-}
-
-impl Cells {
-    fn reserve(&mut self, rows: usize) {
-        match self {
-            Cells::Numbers(numbers) => numbers.reserve(rows),
-            Cells::Categories(codes, _) => codes.reserve(rows),
-            Cells::Times(times) => times.reserve(rows),
-            Cells::Skipped => {}
-        }
-    }
-
-    fn add(&mut self, more: &Cells) -> Result<(), Refused> {
-        match (self, more) {
-            (Cells::Numbers(ours), Cells::Numbers(more)) => ours.extend_from_slice(more),
-            (Cells::Times(ours), Cells::Times(more)) => ours.extend_from_slice(more),
-            (Cells::Categories(codes, levels), Cells::Categories(more_codes, more_levels)) => {
-                let renumbering = levels.merge(more_levels)?;
-                let start = codes.len();
-                codes.extend_from_slice(more_codes);
-                renumber(&mut codes[start..], &renumbering);
-            }
-            (Cells::Skipped, Cells::Skipped) => {}
-            _ => unreachable!("all blocks of a file are parsed by one layout"),
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Option<Values> {
-        match self {
-            Cells::Numbers(mut numbers) => {
-                numbers.shrink_to_fit();
-                Some(Values::Numbers(numbers))
-            }
-            Cells::Categories(mut codes, levels) => {
-                codes.shrink_to_fit();
-                let levels = Levels::sorted(levels, &mut codes);
-                Some(Values::Categories { codes, levels })
-            }
-            Cells::Times(mut times) => {
-                times.shrink_to_fit();
-                Some(Values::Times(times))
-            }
-            Cells::Skipped => None,
-        }
+        self.columns.iter().map(|cells| cells.bytes_at(rows)).sum()
     }
 }

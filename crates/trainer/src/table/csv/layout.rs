@@ -2,9 +2,9 @@
 
 use memchr::memchr_iter;
 
-use super::cells;
+use super::text;
 use crate::table::{
-    Kind, MAX_COLUMNS, MAX_NAME_BYTES, Place, Problem, ReadOptions, TableError, is_missing, number, time,
+    Kind, MAX_COLUMNS, MAX_NAME_BYTES, Place, Problem, ReadOptions, TableError, header, is_missing, number, time,
 };
 
 /// Rows whose cells decide what a column is.
@@ -54,7 +54,7 @@ pub fn layout(head: &[u8], head_is_all: bool, file: &str, options: &ReadOptions)
         TableError::at(file, place, problem)
     };
     let (names, names_end) = header_names(head, mark_bytes).map_err(in_header)?;
-    check_names(&names).map_err(in_header)?;
+    check_header(&names).map_err(in_header)?;
     let header_line = &head[mark_bytes..names_end];
     let header = header_line.strip_suffix(b"\n").unwrap_or(header_line);
     let mut layout = Layout {
@@ -63,16 +63,14 @@ pub fn layout(head: &[u8], head_is_all: bool, file: &str, options: &ReadOptions)
         body_start: names_end,
         header_lines: memchr_iter(b'\n', header_line).count() as u64,
     };
-    let evidence = sample(head, head_is_all, &layout, names.len());
+    options.check_names(&names).map_err(|problem| TableError::of_file(file, problem))?;
+    let undecided: Vec<bool> = names.iter().map(|name| options.reads(name) && options.known_kind(name).is_none()).collect();
+    let evidence = sample(head, head_is_all, &layout, &undecided);
     if evidence.text_row_first {
-        let place = Place {
-            row: Some(1),
-            line: Some(1 + layout.header_lines),
-            column: None,
-        };
+        let place = Place { row: Some(1), line: Some(1 + layout.header_lines), column: None };
         return Err(TableError::at(file, place, Problem::TextRowFirst));
     }
-    layout.fields = fields(names, &evidence.kinds, options).map_err(|problem| TableError::of_file(file, problem))?;
+    layout.fields = fields(names, &evidence.kinds, options);
     Ok(layout)
 }
 
@@ -82,7 +80,7 @@ fn header_names(head: &[u8], start: usize) -> Result<(Vec<String>, usize), Probl
     let mut names = Vec::new();
     let mut at = start;
     loop {
-        let cell = cells::cell(head, at)?;
+        let cell = text::cell(head, at)?;
         at = cell.next;
         if at - start > super::MAX_ROW_BYTES {
             return Err(Problem::LongRow(super::MAX_ROW_BYTES));
@@ -100,7 +98,8 @@ fn header_names(head: &[u8], start: usize) -> Result<(Vec<String>, usize), Probl
     }
 }
 
-fn check_names(names: &[String]) -> Result<(), Problem> {
+/// What only text files do wrong, and then what any file can.
+fn check_header(names: &[String]) -> Result<(), Problem> {
     if let [name] = names {
         for (separator, description) in [(';', "semicolons"), ('\t', "tabs")] {
             if name.contains(separator) {
@@ -111,62 +110,56 @@ fn check_names(names: &[String]) -> Result<(), Problem> {
     if names.iter().all(|name| number::parse(name.as_bytes()).is_some()) {
         return Err(Problem::NumericHeader);
     }
-    if let Some(position) = names.iter().position(|name| name.trim().is_empty()) {
-        return Err(Problem::UnnamedColumn { position: position + 1 });
-    }
-    let mut sorted: Vec<&String> = names.iter().collect();
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Problem::DuplicateColumn { name: pair[0].clone() }),
-        None => Ok(()),
-    }
+    header::check_names(names)
 }
 
 struct Evidence {
     kinds: Vec<Kind>,
-    /// The first row has nothing but text, all others nothing but numbers.
+    /// In the columns whose kind is not told, the first row has nothing but text and all others nothing but numbers.
     text_row_first: bool,
 }
 
 /// Looks at the first rows. Stops before a row that is wrong: who reads the rows says what is wrong with it.
-fn sample(head: &[u8], head_is_all: bool, layout: &Layout, width: usize) -> Evidence {
-    let mut looks = vec![Looks::default(); width];
-    let mut first_row_is_text = false;
-    let mut later_rows_are_numbers = true;
+fn sample(head: &[u8], head_is_all: bool, layout: &Layout, undecided: &[bool]) -> Evidence {
+    let mut first_row = Vec::new();
+    let mut later_rows = vec![Looks::default(); undecided.len()];
     let mut rows = 0;
     let mut at = layout.body_start;
     while rows < SAMPLE_ROWS && at < head.len() && !layout.is_header(head, at) {
-        if width > 1 && let Some(next) = cells::after_blank_line(head, at) {
+        if undecided.len() > 1
+            && let Some(next) = text::after_blank_line(head, at)
+        {
             at = next;
             continue;
         }
-        let Some((row, next)) = whole_row(head, at, width) else { break };
+        let Some((row, next)) = whole_row(head, at, undecided.len()) else {
+            break;
+        };
         if next == head.len() && !head_is_all {
             break;
         }
-        let of_row: Vec<Looks> = row.iter().map(|cell| Looks::of(cell)).collect();
+        let of_row = row.iter().map(|cell| Looks::of(cell));
         if rows == 0 {
-            first_row_is_text = of_row.iter().all(|looks| looks.filled > 0 && looks.numbers + looks.times == 0);
+            first_row = of_row.collect();
         } else {
-            later_rows_are_numbers &= of_row.iter().all(|looks| looks.numbers == looks.filled);
-        }
-        for (total, one) in looks.iter_mut().zip(of_row) {
-            total.add(one);
+            later_rows.iter_mut().zip(of_row).for_each(|(total, one)| total.add(&one));
         }
         rows += 1;
         at = next;
     }
-    Evidence {
-        kinds: looks.iter().map(Looks::kind).collect(),
-        text_row_first: first_row_is_text && later_rows_are_numbers && rows > 1,
-    }
+    let mut pairs = undecided.iter().zip(first_row.iter().zip(&later_rows)).filter(|(undecided, _)| **undecided);
+    let text_row_first = undecided.contains(&true)
+        && rows > 1
+        && pairs.all(|(_, (first, later))| first.is_text() && later.filled > 0 && later.numbers == later.filled);
+    later_rows.iter_mut().zip(&first_row).for_each(|(total, one)| total.add(one));
+    Evidence { kinds: later_rows.iter().map(Looks::kind).collect(), text_row_first }
 }
 
 fn whole_row(head: &[u8], start: usize, width: usize) -> Option<(Vec<std::borrow::Cow<'_, [u8]>>, usize)> {
     let mut row = Vec::with_capacity(width);
     let mut at = start;
     for position in 1..=width {
-        let cell = cells::cell(head, at).ok()?;
+        let cell = text::cell(head, at).ok()?;
         if cell.ends_row != (position == width) {
             return None;
         }
@@ -189,14 +182,14 @@ impl Looks {
         let filled = !is_missing(cell);
         let is_number = filled && number::parse(cell).is_some();
         let is_time = filled && !is_number && time::parse(cell).is_some();
-        Self {
-            filled: filled.into(),
-            numbers: is_number.into(),
-            times: is_time.into(),
-        }
+        Self { filled: filled.into(), numbers: is_number.into(), times: is_time.into() }
     }
 
-    fn add(&mut self, other: Self) {
+    fn is_text(&self) -> bool {
+        self.filled > 0 && self.numbers + self.times == 0
+    }
+
+    fn add(&mut self, other: &Self) {
         self.filled += other.filled;
         self.numbers += other.numbers;
         self.times += other.times;
@@ -214,9 +207,10 @@ impl Looks {
     }
 }
 
-fn fields(names: Vec<String>, sampled: &[Kind], options: &ReadOptions) -> Result<Vec<Field>, Problem> {
-    options.check_names(&names)?;
-    let kind = |(name, &sampled): (&String, &Kind)| options.reads(name).then(|| options.known_kind(name).unwrap_or(sampled));
-    let kinds: Vec<Option<Kind>> = names.iter().zip(sampled).map(kind).collect();
-    Ok(names.into_iter().zip(kinds).map(|(name, kind)| Field { name, kind }).collect())
+fn fields(names: Vec<String>, sampled: &[Kind], options: &ReadOptions) -> Vec<Field> {
+    let field = |(name, &sampled): (String, &Kind)| {
+        let kind = options.reads(&name).then(|| options.known_kind(&name).unwrap_or(sampled));
+        Field { name, kind }
+    };
+    names.into_iter().zip(sampled).map(field).collect()
 }

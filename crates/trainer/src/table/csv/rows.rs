@@ -4,14 +4,10 @@ use memchr::memchr_iter;
 
 use super::{
     MAX_ROW_BYTES,
-    cells::{after_blank_line, cell},
     layout::Layout,
+    text::{after_blank_line, cell},
 };
-use crate::table::{
-    Kind, MISSING_CODE, MISSING_TIME, Problem, is_missing,
-    levels::{Levels, Refused},
-    number, time,
-};
+use crate::table::{MISSING_CODE, MISSING_TIME, Problem, cells::Cells, is_missing, number, time};
 
 /// Rows of a block, column by column.
 #[derive(Debug)]
@@ -22,19 +18,6 @@ pub struct Rows {
     pub count: u64,
     /// Lines read, which are more than rows when there are blank lines or quoted line feeds.
     pub lines: u64,
-}
-
-/// The cells of one column.
-#[derive(Debug)]
-pub enum Cells {
-    /// Finite or NaN.
-    Numbers(Vec<f64>),
-    /// Codes of these rows' own levels.
-    Categories(Vec<u32>, Levels),
-    /// Microseconds since 1970.
-    Times(Vec<i64>),
-    /// Not asked for.
-    Skipped,
 }
 
 /// What is wrong with a row: which it is, and where in it.
@@ -49,17 +32,7 @@ pub struct Fault {
 impl Rows {
     /// No rows of such a file.
     pub fn new(layout: &Layout) -> Self {
-        let cells = |kind| match kind {
-            Some(Kind::Numbers) => Cells::Numbers(Vec::new()),
-            Some(Kind::Categories) => Cells::Categories(Vec::new(), Levels::default()),
-            Some(Kind::Times) => Cells::Times(Vec::new()),
-            None => Cells::Skipped,
-        };
-        Self {
-            columns: layout.fields.iter().map(|field| cells(field.kind)).collect(),
-            count: 0,
-            lines: 0,
-        }
+        Self { columns: layout.fields.iter().map(|field| Cells::new(field.kind)).collect(), count: 0, lines: 0 }
     }
 
     /// Replaces the rows by those of `block`. After a fault, `count` and `lines` tell what came before the faulty row.
@@ -68,7 +41,9 @@ impl Rows {
         let mut at = 0;
         while at < block.len() {
             // In a table of one column a blank line is a row with a missing cell.
-            if layout.fields.len() > 1 && let Some(next) = after_blank_line(block, at) {
+            if layout.fields.len() > 1
+                && let Some(next) = after_blank_line(block, at)
+            {
                 at = next;
                 self.lines += 1;
                 continue;
@@ -95,15 +70,12 @@ impl Rows {
                 at = next;
                 continue;
             }
-            let fault = |problem| Fault {
-                column: Some(position),
-                problem: long_row(block, start).unwrap_or(problem),
-            };
+            let fault = |problem| Fault { column: Some(position), problem: long_row(block, start).unwrap_or(problem) };
             let cell = cell(block, at).map_err(fault)?;
             if cell.ends_row != (position == last) {
                 return Err(cell_count(block, start, self.columns.len()));
             }
-            cells.push(&cell.text, &layout.fields[position].name).map_err(fault)?;
+            push(cells, &cell.text, &layout.fields[position].name).map_err(fault)?;
             line_feeds += memchr_iter(b'\n', &cell.text).count() as u64;
             at = cell.next;
         }
@@ -117,31 +89,19 @@ impl Rows {
     fn clear(&mut self) {
         self.count = 0;
         self.lines = 0;
-        for cells in &mut self.columns {
-            match cells {
-                Cells::Numbers(numbers) => numbers.clear(),
-                Cells::Categories(codes, levels) => {
-                    codes.clear();
-                    levels.clear();
-                }
-                Cells::Times(times) => times.clear(),
-                Cells::Skipped => {}
-            }
-        }
+        self.columns.iter_mut().for_each(Cells::clear);
     }
 }
 
-impl Cells {
-    fn push(&mut self, cell: &[u8], name: &str) -> Result<(), Problem> {
-        let missing = is_missing(cell);
-        match self {
-            Cells::Numbers(numbers) => numbers.push(if missing { f64::NAN } else { finite(cell, name)? }),
-            Cells::Categories(codes, levels) => codes.push(if missing { MISSING_CODE } else { levels.code(cell)? }),
-            Cells::Times(times) => times.push(if missing { MISSING_TIME } else { moment(cell, name)? }),
-            Cells::Skipped => {}
-        }
-        Ok(())
+fn push(cells: &mut Cells, cell: &[u8], name: &str) -> Result<(), Problem> {
+    let missing = is_missing(cell);
+    match cells {
+        Cells::Numbers(numbers) => numbers.push(if missing { f64::NAN } else { finite(cell, name)? }),
+        Cells::Categories(codes, levels) => codes.push(if missing { MISSING_CODE } else { levels.code(cell)? }),
+        Cells::Times(times) => times.push(if missing { MISSING_TIME } else { moment(cell, name)? }),
+        Cells::Skipped => {}
     }
+    Ok(())
 }
 
 /// The number at `start`, perhaps in quotes, when it is plainly written and ends its cell as it should.
@@ -190,7 +150,11 @@ fn cell_count(block: &[u8], start: usize, expected: usize) -> Fault {
                 at = cell.next;
                 if cell.ends_row {
                     let long = at - start > MAX_ROW_BYTES;
-                    return Fault::of_row(if long { Problem::LongRow(MAX_ROW_BYTES) } else { Problem::CellCount { found, expected } });
+                    return Fault::of_row(if long {
+                        Problem::LongRow(MAX_ROW_BYTES)
+                    } else {
+                        Problem::CellCount { found, expected }
+                    });
                 }
             }
         }
@@ -206,14 +170,5 @@ fn long_row(block: &[u8], start: usize) -> Option<Problem> {
 impl Fault {
     fn of_row(problem: Problem) -> Self {
         Self { column: None, problem }
-    }
-}
-
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::TooMany => Problem::TooManyCategories,
-            Refused::NotText => Problem::NotUtf8,
-        }
     }
 }

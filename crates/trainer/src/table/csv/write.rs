@@ -22,11 +22,7 @@ pub fn write(out: impl Write, table: &Table) -> io::Result<()> {
 impl<W: Write> Writer<W> {
     /// Nothing written yet. `out` gets large pieces and needs no buffer.
     pub fn new(out: W) -> Self {
-        Self {
-            out,
-            header_written: false,
-            text: Vec::new(),
-        }
+        Self { out, header_written: false, text: Vec::new() }
     }
 
     /// Writes the rows of `table`, and before the first ones the header.

@@ -40,11 +40,7 @@ fn plain(bytes: &[u8], start: usize) -> Result<Cell<'_>, Problem> {
     };
     let text = &bytes[start..end];
     let text = if ends_row { text.strip_suffix(b"\r").unwrap_or(text) } else { text };
-    Ok(Cell {
-        text: Cow::Borrowed(text),
-        next: (end + 1).min(bytes.len()),
-        ends_row,
-    })
+    Ok(Cell { text: Cow::Borrowed(text), next: (end + 1).min(bytes.len()), ends_row })
 }
 
 fn quoted(bytes: &[u8], start: usize) -> Result<Cell<'_>, Problem> {
@@ -73,9 +69,5 @@ fn quoted(bytes: &[u8], start: usize) -> Result<Cell<'_>, Problem> {
         b"\r" => (1, true),
         _ => return Err(Problem::TextAfterQuote),
     };
-    Ok(Cell {
-        text,
-        next: end + separator_bytes,
-        ends_row,
-    })
+    Ok(Cell { text, next: end + separator_bytes, ends_row })
 }
