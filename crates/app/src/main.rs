@@ -1,2 +1,4 @@
 //! The binary `assay`.
+mod input;
+
 fn main() {}
