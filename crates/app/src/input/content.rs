@@ -142,8 +142,8 @@ impl Packed<'_> {
     /// The position of the one table in an archive. What operating systems add beside it does not count.
     fn only_table<R: Read + Seek>(&self, archive: &mut ZipArchive<R>) -> Result<usize, InputError> {
         let is_table = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            !name.starts_with("__macosx/") && (name.ends_with(".csv") || name.ends_with(".parquet"))
+            let ending = Path::new(name).extension().unwrap_or_default();
+            !name.starts_with("__MACOSX/") && ["csv", "parquet"].iter().any(|known| ending.eq_ignore_ascii_case(known))
         };
         let mut tables = Vec::new();
         for position in 0..archive.len() {

@@ -121,7 +121,7 @@ struct Part {
 /// What tells one version of a file from another.
 #[derive(PartialEq)]
 struct Version {
-    /// The server's own name for it: a strong ETag, else the time of its last change.
+    /// The server's own name for it: a strong `ETag`, else the time of its last change.
     name: String,
     bytes: Option<u64>,
 }

@@ -108,8 +108,9 @@ fn several_files_are_one_table_whole_or_in_batches() {
 }
 
 #[track_caller]
-fn check_refused(folder: &TempDir, argument: String, expected: &str) {
-    let error = read(std::slice::from_ref(&argument), &options(folder)).unwrap_err().to_string();
+fn check_refused(folder: &TempDir, argument: impl Into<String>, expected: &str) {
+    let argument = argument.into();
+    let error = read(&[argument.clone()], &options(folder)).unwrap_err().to_string();
     assert!(error.starts_with(&argument) && error.contains(expected), "{error}");
 }
 

@@ -198,7 +198,10 @@ struct Parsed {
 fn work<R: Read>(source: &Mutex<Source<'_, R>>, assembly: &Mutex<Assembly<'_>>) {
     let mut block = Vec::new();
     let layout = lock(assembly).layout;
-    while let Some((index, taken)) = lock(source).take(&mut block) {
+    loop {
+        // A statement of its own: the lock must be free before the block is parsed.
+        let next = lock(source).take(&mut block);
+        let Some((index, taken)) = next else { return };
         let mut rows = lock(assembly).spare.pop().unwrap_or_else(|| Rows::new(layout));
         let outcome = match taken {
             Ok(()) => rows.parse(&block, layout),
