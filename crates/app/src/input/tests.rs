@@ -110,7 +110,7 @@ fn several_files_are_one_table_whole_or_in_batches() {
 #[track_caller]
 fn check_refused(folder: &TempDir, argument: impl Into<String>, expected: &str) {
     let argument = argument.into();
-    let error = read(&[argument.clone()], &options(folder)).unwrap_err().to_string();
+    let error = read(std::slice::from_ref(&argument), &options(folder)).unwrap_err().to_string();
     assert!(error.starts_with(&argument) && error.contains(expected), "{error}");
 }
 
@@ -348,4 +348,27 @@ fn a_download_beyond_the_limit_is_refused_and_not_kept() {
 fn only_http_urls_are_downloads() {
     assert!(download::is_url("https://example.org/a.csv") && download::is_url("HTTP://example.org/a.csv"));
     assert!(!download::is_url("ftp://example.org/a.csv") && !download::is_url("file:///a.csv") && !download::is_url("a.csv"));
+}
+
+// Real data, where it is at hand.
+
+#[test]
+fn the_known_data_sets_are_read() {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
+    let shared = std::env::var("ASSAY_SHARED").unwrap_or_else(|_| beside.to_owned());
+    let folder = tempfile::tempdir().unwrap();
+    let options = InputOptions { read: ReadOptions::default(), ..options(&folder) };
+    for (name, last) in
+        [("creditcard.csv.zip", "Class"), ("creditcard-weighted.parquet", ""), ("handbook-transactions.parquet", "")]
+    {
+        let path = format!("{shared}/data/{name}");
+        if !Path::new(&path).exists() {
+            println!("not tested: {path} is absent");
+            continue;
+        }
+        let table = read(&[path], &options).unwrap();
+        let columns: Vec<_> = table.columns.iter().map(|column| (&column.name, column.values.kind())).collect();
+        println!("{name}: {} rows, {columns:?}", table.rows());
+        assert!(table.rows() > 10_000 && (last.is_empty() || columns.last().is_some_and(|(name, _)| *name == last)));
+    }
 }

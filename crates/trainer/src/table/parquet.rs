@@ -1,5 +1,7 @@
 //! Parquet files to tables and back.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use arrow_array::{
     Array, ArrayRef,
     cast::AsArray,
@@ -63,23 +65,16 @@ pub fn batches<'a>(
     if file_bytes == 0 {
         return Err(of_file(Problem::Empty));
     }
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| of_file(unreadable(&error)))?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(of_file)?;
     let fields = fields(builder.schema(), name, options)?;
     let expected_rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     if expected_rows == 0 {
         return Err(of_file(Problem::NoRows));
     }
     let chosen = ProjectionMask::roots(builder.parquet_schema(), fields.iter().map(|field| field.position));
-    let reader = builder.with_projection(chosen).with_batch_size(BATCH_ROWS).build();
-    Ok(Batches {
-        reader: Some(reader.map_err(|error| of_file(unreadable(&error)))?),
-        fields,
-        name: name.to_owned(),
-        rows: 0,
-        expected_rows,
-        file_bytes,
-        progress,
-    })
+    let builder = builder.with_projection(chosen).with_batch_size(BATCH_ROWS);
+    let reader = guarded(|| builder.build()).map_err(of_file)?;
+    Ok(Batches { reader: Some(reader), fields, name: name.to_owned(), rows: 0, expected_rows, file_bytes, progress })
 }
 
 /// The batches of a file, in its order; ends after the first error.
@@ -123,10 +118,9 @@ impl Batches<'_> {
 
     /// Decodes the next rows and adds them; false when there are none.
     fn add_next(&mut self, cells: &mut [Cells]) -> Result<bool, TableError> {
-        let Some(batch) = self.reader.as_mut().and_then(Iterator::next) else {
-            return Ok(false);
-        };
-        let batch = batch.map_err(|error| TableError::of_file(&self.name, unreadable(&error)))?;
+        let Some(reader) = &mut self.reader else { return Ok(false) };
+        let batch = guarded(|| reader.next().transpose());
+        let Some(batch) = batch.map_err(|problem| TableError::of_file(&self.name, problem))? else { return Ok(false) };
         for ((field, cells), array) in self.fields.iter().zip(cells).zip(batch.columns()) {
             add(cells, array, &field.name).map_err(|fault| self.error(field, fault))?;
         }
@@ -308,6 +302,14 @@ fn add_scaled_times(
 
 fn as_type(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, Problem> {
     cast(array, data_type).map_err(|error| unreadable(&error))
+}
+
+/// Calls the library, which asserts some things about a file that a damaged one breaks.
+fn guarded<T, E: ToString>(decode: impl FnOnce() -> Result<T, E>) -> Result<T, Problem> {
+    match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(decoded) => decoded.map_err(|error| unreadable(&error)),
+        Err(_) => Err(Problem::Parquet("it contradicts itself".to_owned())),
+    }
 }
 
 /// The library's own words, which speak of the file's structure and not of its cells.
