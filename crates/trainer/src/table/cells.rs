@@ -51,12 +51,12 @@ impl Cells {
         }
     }
 
-    /// Makes room for so many cells.
+    /// Makes room for so many cells. Only a hint: an estimate too large to be had is no error.
     pub fn reserve(&mut self, rows: usize) {
         match self {
-            Cells::Numbers(numbers) => numbers.reserve(rows),
-            Cells::Categories(codes, _) => codes.reserve(rows),
-            Cells::Times(times) => times.reserve(rows),
+            Cells::Numbers(numbers) => drop(numbers.try_reserve(rows)),
+            Cells::Categories(codes, _) => drop(codes.try_reserve(rows)),
+            Cells::Times(times) => drop(times.try_reserve(rows)),
             Cells::Skipped => {}
         }
     }

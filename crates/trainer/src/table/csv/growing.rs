@@ -35,7 +35,7 @@ impl Growing {
         options.check_memory(self.bytes_at(expected_rows)).map_err(|problem| (None, problem))?;
         for (position, (column, cells)) in self.columns.iter_mut().zip(&rows.columns).enumerate() {
             if first {
-                column.reserve(usize::try_from(expected_rows + expected_rows / 64).unwrap_or(0));
+                column.reserve(usize::try_from(expected_rows.saturating_add(expected_rows / 64)).unwrap_or(0));
             }
             column.add(cells).map_err(|problem| (Some(position), problem))?;
         }

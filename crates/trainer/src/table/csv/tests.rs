@@ -329,6 +329,15 @@ fn a_table_beyond_the_memory_limit_is_refused_after_its_first_rows() {
 }
 
 #[test]
+fn a_wrong_size_of_the_input_changes_nothing() {
+    for input_bytes in [0, u64::MAX] {
+        let options = ReadOptions { input_bytes: Some(input_bytes), ..ReadOptions::default() };
+        let table = read_text(b"a,b,t\n1,x,2024-01-01\n", &options).unwrap();
+        assert_eq!(table, read_text(b"a,b,t\n1,x,2024-01-01\n", &ReadOptions::default()).unwrap());
+    }
+}
+
+#[test]
 fn a_read_that_fails_half_way_says_so() {
     struct Broken;
     impl Read for Broken {
