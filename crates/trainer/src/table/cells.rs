@@ -42,8 +42,13 @@ impl Cells {
         }
     }
 
-    /// The memory of so many rows. Levels are counted as they are: they repeat.
-    pub fn bytes_at(&self, rows: u64) -> u64 {
+    /// The memory of so many rows of these columns.
+    pub fn bytes_of_all(columns: &[Self], rows: u64) -> u64 {
+        columns.iter().map(|cells| cells.bytes_at(rows)).fold(0, u64::saturating_add)
+    }
+
+    /// Levels are counted as they are: they repeat.
+    fn bytes_at(&self, rows: u64) -> u64 {
         match self {
             Cells::Numbers(_) | Cells::Times(_) => rows.saturating_mul(8),
             Cells::Categories(_, levels) => rows.saturating_mul(4).saturating_add(levels.bytes() as u64),

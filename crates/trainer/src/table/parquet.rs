@@ -43,11 +43,11 @@ pub fn read(
 ) -> Result<Table, TableError> {
     let mut batches = batches(file, name, options, progress)?;
     let mut cells = batches.new_cells();
-    let needed_bytes = cells.iter().map(|cells| cells.bytes_at(batches.expected_rows)).sum();
+    let needed_bytes = Cells::bytes_of_all(&cells, batches.expected_rows);
     let of_file = |problem| TableError::of_file(name, problem);
     options.check_memory(needed_bytes).map_err(of_file)?;
     while batches.add_next(&mut cells)? {
-        let bytes = cells.iter().map(|cells| cells.bytes_at(batches.rows)).sum();
+        let bytes = Cells::bytes_of_all(&cells, batches.rows);
         options.check_memory(bytes).map_err(of_file)?;
     }
     Ok(batches.table(cells))

@@ -65,6 +65,6 @@ impl Growing {
 
     /// The memory of so many rows. Levels are counted as they are: they repeat.
     fn bytes_at(&self, rows: u64) -> u64 {
-        self.columns.iter().map(|cells| cells.bytes_at(rows)).sum()
+        Cells::bytes_of_all(&self.columns, rows)
     }
 }
