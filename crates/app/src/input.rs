@@ -77,7 +77,7 @@ pub fn read(arguments: &[String], options: &InputOptions) -> Result<Table, Input
         keep_kinds(&mut read_options, &table);
         match &mut whole {
             None => whole = Some(table),
-            Some(whole) => whole.append(table, &input.name)?,
+            Some(whole) => whole.append(table).map_err(|problem| TableError::of_file(&input.name, problem))?,
         }
     }
     whole.ok_or(InputError::NoArguments)

@@ -133,15 +133,14 @@ impl Table {
     }
 
     /// Adds the rows of `other`, whose columns must have the same names and kinds in the same order; on an error the
-    /// table is as it was. `other_name` is the file in the error.
-    pub fn append(&mut self, other: Table, other_name: &str) -> Result<(), TableError> {
-        let refuse = |problem| Err(TableError::of_file(other_name, problem));
+    /// table is as it was.
+    pub fn append(&mut self, other: Table) -> Result<(), Problem> {
         if self.columns.len() != other.columns.len() {
-            return refuse(Problem::DifferentWidth { expected: self.columns.len(), found: other.columns.len() });
+            return Err(Problem::DifferentWidth { expected: self.columns.len(), found: other.columns.len() });
         }
         for (position, (ours, theirs)) in self.columns.iter().zip(&other.columns).enumerate() {
             if ours.name != theirs.name {
-                return refuse(Problem::DifferentName {
+                return Err(Problem::DifferentName {
                     position: position + 1,
                     expected: ours.name.clone(),
                     found: theirs.name.clone(),
@@ -149,7 +148,7 @@ impl Table {
             }
             let (expected, found) = (ours.values.kind(), theirs.values.kind());
             if expected != found {
-                return refuse(Problem::DifferentKind { name: ours.name.clone(), expected, found });
+                return Err(Problem::DifferentKind { name: ours.name.clone(), expected, found });
             }
         }
         for (ours, theirs) in self.columns.iter_mut().zip(other.columns) {
@@ -258,7 +257,7 @@ mod tests {
     #[test]
     fn appending_merges_the_levels() {
         let mut table = categories(&["Rome", "", "Bern"]);
-        table.append(categories(&["Oslo", "Bern", ""]), "b.csv").unwrap();
+        table.append(categories(&["Oslo", "Bern", ""])).unwrap();
         assert_eq!(table, categories(&["Rome", "", "Bern", "Oslo", "Bern", ""]));
     }
 
@@ -267,14 +266,14 @@ mod tests {
         let mut table = categories(&["Rome"]);
         let mut other = categories(&["Rome"]);
         other.columns[0].name = "town".into();
-        let error = table.append(other, "b.csv").unwrap_err();
+        let error = table.append(other).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "b.csv: column 1 is called \"town\", but the files before it call it \"city\"; give all files the same columns in the same order"
+            "column 1 is called \"town\", but the files before it call it \"city\"; give all files the same columns in the same order"
         );
         let numbers = Table { columns: vec![Column { name: "city".into(), values: Values::Numbers(vec![1.0]) }] };
-        assert!(table.append(numbers, "c.csv").is_err());
-        assert!(table.append(Table::default(), "d.csv").is_err());
+        assert!(table.append(numbers).is_err());
+        assert!(table.append(Table::default()).is_err());
         assert_eq!(table, categories(&["Rome"]));
     }
 }

@@ -121,7 +121,7 @@ pub enum Problem {
 
 impl TableError {
     /// An error of the file as a whole.
-    pub(super) fn of_file(file: &str, problem: Problem) -> Self {
+    pub fn of_file(file: &str, problem: Problem) -> Self {
         Self::at(file, Place::default(), problem)
     }
 

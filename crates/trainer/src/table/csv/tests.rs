@@ -292,7 +292,7 @@ fn batches_are_the_table_in_pieces() {
     assert!(batches.len() > 3);
     let mut joined = batches[0].clone();
     for batch in &batches[1..] {
-        joined.append(batch.clone(), "a.csv").unwrap();
+        joined.append(batch.clone()).unwrap();
     }
     assert_eq!(joined, whole);
 }

@@ -149,7 +149,7 @@ fn what_is_written_is_read_back_whole_and_in_batches() {
     writer.write(&part).unwrap();
     let file = Bytes::from(writer.finish().unwrap());
     let mut expected = part.clone();
-    expected.append(part, "a.parquet").unwrap();
+    expected.append(part).unwrap();
     let whole = read_file(file.clone(), &ReadOptions::default()).unwrap();
     assert_eq!(format!("{whole:?}"), format!("{expected:?}"));
     let batches: Vec<Table> = batches(file, "a.parquet", &ReadOptions::default(), &|_| ()).unwrap().map(Result::unwrap).collect();
