@@ -80,12 +80,7 @@ impl BatchForest {
         if rows.len() < FEWEST_ROWS * width {
             return margins.extend(rows.chunks_exact(width).map(|row| self.forest.margin(row)));
         }
-        pulp::Arch::new().dispatch(|| {
-            let mut codes = vec![[0; LANES]; self.slots.len()];
-            for block in rows.chunks(LANES * width) {
-                self.block(block, &mut codes, margins);
-            }
-        });
+        pulp::Arch::new().dispatch(Blocks { forest: self, rows, margins });
     }
 
     #[inline(always)]
@@ -107,6 +102,26 @@ impl BatchForest {
             }
         }
         margins.extend(sums[..rows.len() / width].iter().map(|&sum| self.forest.finish(sum)));
+    }
+}
+
+/// All blocks of some rows, as what runs inside the SIMD dispatch. It is no closure: a closure of this size is compiled once,
+/// outside, for the oldest processor.
+struct Blocks<'a> {
+    forest: &'a BatchForest,
+    rows: &'a [f64],
+    margins: &'a mut Vec<f64>,
+}
+
+impl pulp::WithSimd for Blocks<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let mut codes = vec![[0; LANES]; self.forest.slots.len()];
+        for block in self.rows.chunks(LANES * self.forest.forest.feature_count) {
+            self.forest.block(block, &mut codes, self.margins);
+        }
     }
 }
 

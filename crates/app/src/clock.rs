@@ -1,0 +1,15 @@
+//! What time is it? The only file that looks at the clock.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A moment to measure from; it never goes back.
+#[expect(clippy::disallowed_methods, reason = "this is the file that may")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Seconds since 1970, UTC.
+#[expect(clippy::disallowed_methods, reason = "this is the file that may")]
+pub fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

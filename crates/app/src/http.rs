@@ -1,0 +1,25 @@
+//! The HTTP side of `assay serve`: a model behind hyper, with limits on everything a client can make grow.
+//!
+//! Read in this order: [`server`] starts threads and ends them; each has a [`worker`] that accepts connections and watches
+//! their time; a [`connection`] speaks HTTP; the [`router`] finds the endpoint; [`predict`] is the one that scores.
+
+mod answer;
+mod body;
+mod connection;
+mod cors;
+mod endpoints;
+mod lifecycle;
+mod limits;
+mod listener;
+mod metrics;
+mod openapi;
+mod predict;
+mod progress;
+mod refusal;
+mod router;
+mod server;
+mod worker;
+
+pub use cors::AllowedOrigins;
+pub use limits::Limits;
+pub use server::{ServerError, Settings, serve};

@@ -1,0 +1,49 @@
+//! Answers as they leave: status, the headers that all of them carry, body.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use hyper::{Response, StatusCode};
+
+use super::limits::RETRY_AFTER_SECONDS;
+use super::refusal::Refusal;
+
+/// A whole answer; hyper adds Date and Content-Length.
+pub type Answer = Response<Full<Bytes>>;
+
+/// 200 with JSON.
+pub fn json(body: impl Into<Bytes>) -> Answer {
+    with_body(StatusCode::OK, "application/json", body.into())
+}
+
+/// 200 with a text of `content_type`.
+pub fn text(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    with_body(StatusCode::OK, content_type, body.into())
+}
+
+/// 204: nothing but headers.
+pub fn empty() -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
+}
+
+/// Why not, as JSON.
+pub fn refusal(refusal: &Refusal) -> Answer {
+    let mut answer = with_body(refusal.status(), "application/json", refusal.json().into());
+    if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    answer
+}
+
+/// Nothing may be stored on the way or guessed to be something else: answers are about people's cards.
+fn with_body(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}

@@ -1,0 +1,168 @@
+//! One connection from its first byte to its last: hyper speaks, we watch the time and see that the last answer arrives.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::limits::{CONNECTION_BUFFER_BYTES, HEAD_BYTES, RETRY_AFTER_SECONDS};
+use super::progress::{Progress, Stage};
+use super::refusal::Refusal;
+use super::router;
+use super::server::Slot;
+use super::worker::{Watched, Worker};
+
+/// Serves the requests of `stream` until either side ends it. `_slot` is its place among the connections we may have.
+pub async fn serve(stream: TcpStream, watched: Watched, _slot: Slot) {
+    let (worker, progress) = (&watched.worker, &watched.progress);
+    // An answer leaves at once; it is whole when we write it.
+    let _ = stream.set_nodelay(true);
+    let socket = Socket { stream, worker: worker.clone(), progress: progress.clone() };
+    let service = service_fn(|request| router::answer(request, worker.clone(), progress.clone()));
+    let mut connection = http1::Builder::new()
+        .max_buf_size(CONNECTION_BUFFER_BYTES)
+        .max_header_size(HEAD_BYTES)
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(socket), service);
+    let ended = poll_fn(|context| {
+        progress.remember(context.waker());
+        let mut polled = Pin::new(&mut connection).poll(context);
+        // A request that has just arrived is read before a connection is told to finish, so that it is still answered.
+        if polled.is_pending() && progress.is_told_to_finish() {
+            Pin::new(&mut connection).graceful_shutdown();
+            polled = Pin::new(&mut connection).poll(context);
+        }
+        // A late body is answered by its reader, with 408.
+        if polled.is_pending() && progress.is_late() && progress.stage() != Stage::Body {
+            return Poll::Ready(Ended::Late(progress.stage()));
+        }
+        polled.map(Ended::from)
+    })
+    .await;
+    let metrics = &worker.shared.metrics;
+    match ended {
+        Ended::Late(Stage::Head) => metrics.rejected_slow_head.inc(),
+        Ended::Late(Stage::Answer) => metrics.rejected_slow_answer.inc(),
+        Ended::Malformed => metrics.rejected_malformed.inc(),
+        Ended::Late(_) | Ended::Normally => {}
+    }
+    if !matches!(ended, Ended::Late(_)) {
+        linger(connection.into_parts().io.into_inner().stream, &watched).await;
+    }
+}
+
+/// Says 503 to a connection beyond the limit, whatever it came to ask.
+pub async fn refuse(mut stream: TcpStream, watched: Watched, _slot: Slot) {
+    watched.worker.shared.metrics.rejected_connections.inc();
+    let body = Refusal::Busy.json();
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         retry-after: {RETRY_AFTER_SECONDS}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{body}",
+        body.len(),
+    );
+    // A few hundred bytes fit the socket's buffer; a client that is gone already misses nothing.
+    if stream.writable().await.is_ok() {
+        let _ = stream.try_write(answer.as_bytes());
+    }
+    let _ = poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await;
+    linger(stream, &watched).await;
+}
+
+/// Reads on until the client has ended too: closing a socket with unread bytes resets it, and our answer may be lost.
+async fn linger(mut stream: TcpStream, watched: &Watched) {
+    let Watched { worker, progress, .. } = watched;
+    progress.enter(Stage::Linger, worker.now(), &worker.shared.settings.limits);
+    let mut unread = [0; 4096];
+    loop {
+        let read = poll_fn(|context| {
+            progress.remember(context.waker());
+            if progress.is_late() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buffer = ReadBuf::new(&mut unread);
+            match Pin::new(&mut stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                other => other,
+            }
+        });
+        if read.await.is_err() || progress.is_late() {
+            return;
+        }
+    }
+}
+
+enum Ended {
+    Normally,
+    Malformed,
+    Late(Stage),
+}
+
+impl From<hyper::Result<()>> for Ended {
+    fn from(result: hyper::Result<()>) -> Self {
+        match result {
+            Err(error) if error.is_parse() => Self::Malformed,
+            _ => Self::Normally,
+        }
+    }
+}
+
+/// The stream, noting when a request begins to arrive and when its answer has left.
+struct Socket {
+    stream: TcpStream,
+    worker: Rc<Worker>,
+    progress: Rc<Progress>,
+}
+
+impl Socket {
+    fn enter(&self, stage: Stage) {
+        self.progress.enter(stage, self.worker.now(), &self.worker.shared.settings.limits);
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before && self.progress.stage() == Stage::Idle {
+            self.enter(Stage::Head);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes after its last write.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.progress.stage() == Stage::Answer {
+            self.enter(Stage::Idle);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,84 @@
+//! What each route answers.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ALLOW, HeaderMap, TRANSFER_ENCODING, CONTENT_LENGTH};
+
+use super::answer::{self, Answer};
+use super::progress::Progress;
+use super::refusal::Refusal;
+use super::worker::Worker;
+use super::{body, cors, metrics, predict, router};
+use crate::clock;
+
+/// Names of what can answer; the table of routes says where.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Endpoint {
+    /// Scores.
+    Predict,
+    /// Tells a browser whether its page may ask for scores.
+    Preflight,
+    /// Whether the process answers at all.
+    Health,
+    /// Whether requests should be sent here.
+    Ready,
+    /// Figures for Prometheus.
+    Metrics,
+    /// What all of this is.
+    OpenApi,
+}
+
+/// Answers `request` at `endpoint`.
+pub async fn answer(endpoint: Endpoint, request: Request<Incoming>, worker: &Rc<Worker>, progress: &Rc<Progress>) -> Answer {
+    let shared = &worker.shared;
+    match endpoint {
+        Endpoint::Predict => predict(request, worker, progress).await,
+        Endpoint::Preflight => preflight(request.headers(), worker),
+        Endpoint::Health => answer::text("text/plain", Bytes::from_static(b"OK")),
+        Endpoint::Ready if shared.lifecycle.is_ready() => answer::json(Bytes::from_static(br#"{"status":"ready"}"#)),
+        Endpoint::Ready => answer::refusal(&Refusal::Draining),
+        Endpoint::Metrics => answer::text(metrics::CONTENT_TYPE, shared.metrics.text()),
+        Endpoint::OpenApi => answer::json(shared.openapi.clone()),
+    }
+}
+
+async fn predict(request: Request<Incoming>, worker: &Rc<Worker>, progress: &Rc<Progress>) -> Answer {
+    let (head, incoming) = request.into_parts();
+    let body = if has_body(&head.headers, &incoming) {
+        body::read(incoming, worker, progress).await
+    } else {
+        Err(Refusal::LengthRequired)
+    };
+    let shared = &worker.shared;
+    let mut answer = router::answer_or_500(&shared.metrics.failures, || {
+        body.and_then(|body| score(&body, worker)).map_or_else(|refusal| answer::refusal(&refusal), answer::json)
+    });
+    shared.settings.origins.allow_reading(&head.headers, answer.headers_mut());
+    answer
+}
+
+fn has_body(headers: &HeaderMap, incoming: &Incoming) -> bool {
+    !incoming.is_end_stream() || headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
+}
+
+fn score(body: &[u8], worker: &Worker) -> Result<Vec<u8>, Refusal> {
+    let shared = &worker.shared;
+    let mut scratch = worker.scratch.borrow_mut();
+    let rows = predict::read(body, &shared.model, shared.settings.limits.rows.get(), &mut scratch)?;
+    let started = clock::now();
+    let json = predict::score(&shared.model, &mut scratch);
+    shared.metrics.scored(rows, clock::now() - started);
+    Ok(json)
+}
+
+fn preflight(request: &HeaderMap, worker: &Worker) -> Answer {
+    let mut answer = answer::empty();
+    let headers = answer.headers_mut();
+    headers.insert(ALLOW, router::allowed("/predict"));
+    cors::allow_posting(headers);
+    worker.shared.settings.origins.allow_reading(request, headers);
+    answer
+}

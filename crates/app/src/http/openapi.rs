@@ -1,0 +1,84 @@
+//! `/openapi.json`: the written document with the served model's features filled in.
+
+use assay_model::{Feature, FeatureKind};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+const DOCUMENT: &str = include_str!("openapi.json");
+
+/// The document for a model of these features.
+pub fn document(features: &[Feature]) -> Bytes {
+    let mut document: Value = serde_json::from_str(DOCUMENT).expect("our own document is JSON, as a test holds");
+    document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
+    document["components"]["schemas"]["Row"] = json!({
+        "type": "array",
+        "description": "The values of one transaction, in the order of the model's features.",
+        "minItems": features.len(),
+        "maxItems": features.len(),
+        "prefixItems": features.iter().map(value).collect::<Vec<_>>(),
+    });
+    document.to_string().into()
+}
+
+fn value(feature: &Feature) -> Value {
+    let (kind, description) = match feature.kind {
+        FeatureKind::Number => ("number", "A number."),
+        FeatureKind::Category { .. } => ("string", "A text; one that training never saw is accepted as unknown."),
+    };
+    let kind = if feature.missing_seen { json!([kind, "null"]) } else { kind.into() };
+    json!({ "title": feature.name, "type": kind, "description": description })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::http::refusal::tests::one_of_each;
+    use crate::http::router::ROUTES;
+
+    fn written() -> Value {
+        serde_json::from_str(DOCUMENT).unwrap()
+    }
+
+    #[test]
+    fn the_document_lists_every_route_and_no_other() {
+        let document = written();
+        let mut listed = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                listed.insert((path.clone(), method.to_uppercase()));
+            }
+        }
+        let served = ROUTES.iter().map(|route| (route.path.to_owned(), route.method.to_string())).collect();
+        assert_eq!(listed, served);
+    }
+
+    #[test]
+    fn the_document_lists_every_error_code_with_its_status_and_no_other() {
+        let document = written();
+        let mut listed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for response in document["components"]["responses"].as_object().unwrap().values() {
+            let status = response["x-status"].as_str().unwrap().to_owned();
+            let codes = response["x-codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned());
+            listed.entry(status).or_default().extend(codes);
+        }
+        let mut served: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for refusal in one_of_each() {
+            served.entry(refusal.status().as_str().to_owned()).or_default().insert(refusal.code().to_owned());
+        }
+        assert_eq!(listed, served);
+    }
+
+    #[test]
+    fn the_models_features_are_filled_in() {
+        let number = Feature { name: "amount".into(), kind: FeatureKind::Number, missing_seen: true };
+        let text = Feature { name: "country".into(), kind: FeatureKind::Category { levels: vec![] }, missing_seen: false };
+        let document: Value = serde_json::from_slice(&document(&[number, text])).unwrap();
+        let row = &document["components"]["schemas"]["Row"];
+        assert_eq!(row["minItems"], 2);
+        assert_eq!(row["prefixItems"][0]["title"], "amount");
+        assert_eq!(row["prefixItems"][0]["type"], json!(["number", "null"]));
+        assert_eq!(row["prefixItems"][1]["type"], "string");
+    }
+}

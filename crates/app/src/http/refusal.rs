@@ -1,0 +1,222 @@
+//! Why a request is not served: every error a client can get, with its status, its stable code and its sentence.
+
+use hyper::StatusCode;
+use serde::Serialize;
+use thiserror::Error;
+
+use super::predict::Place;
+
+/// One reason. Sentences name places, limits and features of the model, never a submitted value.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum Refusal {
+    /// The seed system's sentence.
+    #[error("No features found in input")]
+    NoFeatures,
+    /// The seed system's sentence.
+    #[error("No feature values available")]
+    NoFeatureValues,
+    /// Bytes that are no text.
+    #[error("the body is not UTF-8 text; send JSON in UTF-8")]
+    NotUtf8,
+    /// The grammar of JSON is broken.
+    #[error(
+        "the body is not JSON: it breaks off or goes wrong at line {line}, character {character}{place}; \
+         numbers are written like 12.5 or 1e-3, and NaN and Infinity do not exist in JSON"
+    )]
+    NotJson {
+        /// Line, from 1.
+        line: usize,
+        /// Byte in the line, from 1.
+        character: usize,
+        /// The cell it is in, when it is in one.
+        place: InCell,
+    },
+    /// JSON, but not `{…}`.
+    #[error("the body is JSON, but not an object; send {{\"features\": [numbers]}}")]
+    NotAnObject,
+    /// Two keys `features`.
+    #[error("the object has `features` twice; send it once")]
+    DuplicateFeatures,
+    /// An element that should be a list of values.
+    #[error("row {row} is not a list; either every element of `features` is a list, or none is")]
+    RowNotAList {
+        /// Row, from 1.
+        row: usize,
+    },
+    /// Too few values or too many.
+    #[error("row {row} has {found} values, but the model takes {expected}")]
+    WrongValueCount {
+        /// Row, from 1.
+        row: usize,
+        /// How many it has.
+        found: usize,
+        /// How many it should have.
+        expected: usize,
+    },
+    /// A value of the wrong JSON type.
+    #[error("{place} must be {expected}")]
+    WrongValueKind {
+        /// Where.
+        place: Place,
+        /// "a number" or "a text".
+        expected: &'static str,
+    },
+    /// A number that no 64-bit float holds.
+    #[error("{place} is too large for a 64-bit floating-point number")]
+    NumberOutOfRange {
+        /// Where.
+        place: Place,
+    },
+    /// `null` where training never saw a missing value.
+    #[error("{place} is null, but the model never learnt what a missing value means there; send a value")]
+    MissingValue {
+        /// Where.
+        place: Place,
+    },
+    /// More rows than the limit.
+    #[error("the request has more than {limit} rows; send them in several requests")]
+    TooManyRows {
+        /// The limit.
+        limit: usize,
+    },
+    /// More bytes than the limit.
+    #[error("the body has more than {limit} bytes; send its rows in several requests")]
+    BodyTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// The body did not come in time.
+    #[error("the body did not arrive within {seconds} seconds; send it faster or in parts")]
+    BodyTimeout {
+        /// The limit.
+        seconds: f64,
+    },
+    /// The connection or its framing broke inside the body.
+    #[error("the body broke off before its end, or its chunks are malformed; send it again")]
+    BodyIncomplete,
+    /// No body, and none announced.
+    #[error("the request has no body; send JSON with a Content-Length")]
+    LengthRequired,
+    /// No such path.
+    #[error("there is nothing at this path; /openapi.json lists what there is")]
+    NotFound,
+    /// The path is right, the method is not.
+    #[error("this path does not take that method; the header Allow lists those it takes")]
+    MethodNotAllowed,
+    /// Too much at once.
+    #[error("the server has as much to do as it may take on; try again in a second")]
+    Busy,
+    /// `/ready` on the way out.
+    #[error("the server is shutting down; use another one")]
+    Draining,
+    /// A defect of ours.
+    #[error("the server failed to answer; this is a defect, and its log says where")]
+    Internal,
+}
+
+/// A place that may be none: nothing, or " (row 1, column 2, `V1`)".
+#[derive(Clone, Debug, PartialEq)]
+pub struct InCell(pub Option<Place>);
+
+impl std::fmt::Display for InCell {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |place| write!(formatter, " ({place})"))
+    }
+}
+
+impl Refusal {
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
+            Self::TooManyRows { .. } | Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Busy | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The word for programs; it never changes, sentences may.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoFeatures => "no_features",
+            Self::NoFeatureValues => "no_feature_values",
+            Self::NotUtf8 => "not_utf8",
+            Self::NotJson { .. } => "not_json",
+            Self::NotAnObject => "not_an_object",
+            Self::DuplicateFeatures => "duplicate_features",
+            Self::RowNotAList { .. } => "row_not_a_list",
+            Self::WrongValueCount { .. } => "wrong_value_count",
+            Self::WrongValueKind { .. } => "wrong_value_kind",
+            Self::NumberOutOfRange { .. } => "number_out_of_range",
+            Self::MissingValue { .. } => "missing_value",
+            Self::TooManyRows { .. } => "too_many_rows",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyTimeout { .. } => "body_timeout",
+            Self::BodyIncomplete => "body_incomplete",
+            Self::LengthRequired => "length_required",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Busy => "busy",
+            Self::Draining => "draining",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The body of the answer.
+    pub fn json(&self) -> String {
+        let body = Body { error: self.to_string(), code: self.code() };
+        serde_json::to_string(&body).expect("two texts are JSON")
+    }
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: String,
+    code: &'static str,
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Every reason there is.
+    pub fn one_of_each() -> Vec<Refusal> {
+        let place = || Place::new(1, 2, "amount");
+        vec![
+            Refusal::NoFeatures,
+            Refusal::NoFeatureValues,
+            Refusal::NotUtf8,
+            Refusal::NotJson { line: 1, character: 2, place: InCell(Some(place())) },
+            Refusal::NotAnObject,
+            Refusal::DuplicateFeatures,
+            Refusal::RowNotAList { row: 1 },
+            Refusal::WrongValueCount { row: 1, found: 2, expected: 3 },
+            Refusal::WrongValueKind { place: place(), expected: "a number" },
+            Refusal::NumberOutOfRange { place: place() },
+            Refusal::MissingValue { place: place() },
+            Refusal::TooManyRows { limit: 1 },
+            Refusal::BodyTooLarge { limit: 1 },
+            Refusal::BodyTimeout { seconds: 0.5 },
+            Refusal::BodyIncomplete,
+            Refusal::LengthRequired,
+            Refusal::NotFound,
+            Refusal::MethodNotAllowed,
+            Refusal::Busy,
+            Refusal::Draining,
+            Refusal::Internal,
+        ]
+    }
+
+    #[test]
+    fn codes_are_words_and_no_two_are_the_same() {
+        let mut codes: Vec<_> = one_of_each().iter().map(Refusal::code).collect();
+        assert!(codes.iter().all(|code| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')));
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), one_of_each().len());
+    }
+}

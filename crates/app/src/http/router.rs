@@ -1,0 +1,158 @@
+//! Which endpoint answers which request, and what every answer has in common.
+
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONNECTION, HeaderValue};
+use hyper::{Method, Request};
+
+use super::answer::{self, Answer};
+use super::endpoints::{self, Endpoint};
+use super::progress::{Progress, Stage};
+use super::refusal::Refusal;
+use super::worker::Worker;
+use crate::clock;
+
+/// One line of the table of routes.
+pub struct Route {
+    /// The method; a GET route answers HEAD too.
+    pub method: Method,
+    /// The whole path.
+    pub path: &'static str,
+    /// Who may call it.
+    pub scope: Scope,
+    /// What answers.
+    pub endpoint: Endpoint,
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scope {
+    /// Everybody.
+    Public,
+    /// Who may have transactions scored.
+    Score,
+    /// Who may look at figures.
+    Metrics,
+}
+
+/// Everything that is served.
+pub const ROUTES: &[Route] = &[
+    Route { method: Method::POST, path: "/predict", scope: Scope::Score, endpoint: Endpoint::Predict },
+    Route { method: Method::OPTIONS, path: "/predict", scope: Scope::Public, endpoint: Endpoint::Preflight },
+    Route { method: Method::GET, path: "/health", scope: Scope::Public, endpoint: Endpoint::Health },
+    Route { method: Method::GET, path: "/ready", scope: Scope::Public, endpoint: Endpoint::Ready },
+    Route { method: Method::GET, path: "/metrics", scope: Scope::Metrics, endpoint: Endpoint::Metrics },
+    Route { method: Method::GET, path: "/openapi.json", scope: Scope::Public, endpoint: Endpoint::OpenApi },
+];
+
+/// Answers one request.
+pub async fn answer(request: Request<Incoming>, worker: Rc<Worker>, progress: Rc<Progress>) -> Result<Answer, Infallible> {
+    let started = clock::now();
+    let shared = &worker.shared;
+    let _in_flight = shared.metrics.request_begins();
+    let method = request.method().clone();
+    let found = find(&method, request.uri().path());
+    let mut answer = match &found {
+        Found::Route(route) => endpoints::answer(route.endpoint, request, &worker, &progress).await,
+        Found::OtherMethod { path } => method_not_allowed(path),
+        Found::Nothing => answer::refusal(&Refusal::NotFound),
+    };
+    if !shared.lifecycle.is_ready() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    progress.enter(Stage::Answer, worker.now(), &shared.settings.limits);
+    let took = clock::now() - started;
+    let path = found.path();
+    shared.metrics.request_ends(path, &method, answer.status(), took);
+    let scope = if let Found::Route(route) = &found { Some(route.scope) } else { None };
+    tracing::debug!(route = path, ?scope, status = answer.status().as_u16(), duration_us = took.as_micros(), "request");
+    Ok(answer)
+}
+
+/// What `work` answers; a panic in it becomes a 500 that tells the client nothing, and ends the connection.
+pub fn answer_or_500(worker_failures: &prometheus::IntCounter, work: impl FnOnce() -> Answer) -> Answer {
+    // What a panic may leave half-done is the thread's scratch, which the next request clears before use.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        worker_failures.inc();
+        let mut answer = answer::refusal(&Refusal::Internal);
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        answer
+    })
+}
+
+enum Found {
+    Route(&'static Route),
+    OtherMethod { path: &'static str },
+    Nothing,
+}
+
+impl Found {
+    /// The path in the table, if it is there.
+    fn path(&self) -> Option<&'static str> {
+        match self {
+            Self::Route(route) => Some(route.path),
+            Self::OtherMethod { path } => Some(path),
+            Self::Nothing => None,
+        }
+    }
+}
+
+fn find(method: &Method, path: &str) -> Found {
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let mut found = Found::Nothing;
+    for route in ROUTES.iter().filter(|route| route.path == path) {
+        if route.method == *method {
+            return Found::Route(route);
+        }
+        found = Found::OtherMethod { path: route.path };
+    }
+    found
+}
+
+fn method_not_allowed(path: &str) -> Answer {
+    let mut answer = answer::refusal(&Refusal::MethodNotAllowed);
+    answer.headers_mut().insert(ALLOW, allowed(path));
+    answer
+}
+
+/// The methods that `path` takes, as the header Allow lists them.
+pub fn allowed(path: &str) -> HeaderValue {
+    let mut methods = Vec::new();
+    for route in ROUTES.iter().filter(|route| route.path == path) {
+        methods.push(route.method.as_str());
+        if route.method == Method::GET {
+            methods.push("HEAD");
+        }
+    }
+    HeaderValue::from_str(&methods.join(", ")).expect("methods are words")
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_500_that_says_nothing_and_closes() {
+        let failures = prometheus::IntCounter::new("failures", "For this test.").unwrap();
+        let answer = answer_or_500(&failures, || panic!("4111111111111111"));
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()[CONNECTION], "close");
+        assert!(!format!("{answer:?}").contains("4111"));
+        assert_eq!(failures.get(), 1);
+    }
+
+    #[test]
+    fn paths_and_methods_are_found_or_told_apart() {
+        assert!(matches!(find(&Method::POST, "/predict"), Found::Route(_)));
+        assert!(matches!(find(&Method::HEAD, "/health"), Found::Route(_)));
+        assert!(matches!(find(&Method::GET, "/predict"), Found::OtherMethod { path: "/predict" }));
+        assert!(matches!(find(&Method::GET, "/predict/"), Found::Nothing));
+        assert_eq!(allowed("/predict"), "POST, OPTIONS");
+        assert_eq!(allowed("/health"), "GET, HEAD");
+    }
+}

@@ -1,0 +1,203 @@
+//! The whole server: a thread per core, each with a listener of its own, and the signals that end them.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+use std::{io, net};
+
+use assay_model::Artifact;
+use bytes::Bytes;
+use prometheus::IntGauge;
+use thiserror::Error;
+use tokio::runtime::{self, LocalOptions, LocalRuntime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::cors::{AllowedOrigins, OriginError};
+use super::lifecycle::Lifecycle;
+use super::limits::{Limits, REFUSED_CONNECTIONS};
+use super::listener::{ListenError, listen};
+use super::metrics::Metrics;
+use super::{openapi, worker};
+
+/// What an operator decides.
+pub struct Settings {
+    /// Where to listen.
+    pub bind: SocketAddr,
+    /// Whose pages may call `/predict`.
+    pub origins: AllowedOrigins,
+    /// How long to keep serving after SIGTERM.
+    pub drain: Duration,
+    /// Threads, each with a listener.
+    pub threads: NonZeroUsize,
+    /// What clients may take.
+    pub limits: Limits,
+    /// Where the model came from, for the log.
+    pub model_path: String,
+}
+
+/// Why the server did not start or stopped.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The address is not ours to have.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// An origin that browsers never send.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// The operating system refused a thread, a poller or a signal handler.
+    #[error("the operating system refused what a server needs: {0}; raise its limits on threads and open files")]
+    System(#[from] io::Error),
+}
+
+/// What all threads share.
+pub struct Shared {
+    /// The model that scores.
+    pub model: Artifact,
+    /// What the operator decided.
+    pub settings: Settings,
+    /// Whether we are ready, leaving or gone.
+    pub lifecycle: Lifecycle,
+    /// What we count.
+    pub metrics: Metrics,
+    /// `/openapi.json`, with this model's features.
+    pub openapi: Bytes,
+    /// Bytes of bodies that are not complete yet.
+    pub unfinished_body_bytes: AtomicUsize,
+    connections: Arc<Slots>,
+    refused: Arc<Slots>,
+}
+
+/// Serves `model` until SIGTERM or SIGINT, and returns when the last request has been answered.
+pub fn serve(settings: Settings, model: Artifact) -> Result<(), ServerError> {
+    let listeners = listen(settings.bind, settings.threads)?;
+    let address = listeners[0].local_addr()?;
+    let shared = Arc::new(Shared::new(settings, model));
+    let runtime = local_runtime()?;
+    runtime.block_on(async {
+        // Signals are ours before anybody can know that we run.
+        let ended = ended_by_signal(&shared)?;
+        let workers = start(listeners, &shared)?;
+        announce(&shared, address);
+        ended.await;
+        for worker in workers {
+            worker.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the server failed")))?;
+        }
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+fn start(listeners: Vec<net::TcpListener>, shared: &Arc<Shared>) -> io::Result<Vec<thread::JoinHandle<io::Result<()>>>> {
+    let spawn = |(number, listener)| {
+        let shared = shared.clone();
+        let serve = move || local_runtime()?.block_on(worker::run(listener, shared));
+        thread::Builder::new().name(format!("serve-{number}")).spawn(serve)
+    };
+    listeners.into_iter().enumerate().map(spawn).collect()
+}
+
+fn local_runtime() -> io::Result<LocalRuntime> {
+    runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+}
+
+/// Ready when the server should be gone. SIGTERM drains first, for as long as settled; SIGINT, or a second signal, does not wait.
+fn ended_by_signal(shared: &Arc<Shared>) -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shared = shared.clone();
+    Ok(async move {
+        let wait = tokio::select! {
+            _ = terminate.recv() => shared.settings.drain,
+            _ = interrupt.recv() => Duration::ZERO,
+        };
+        shared.lifecycle.drain();
+        tracing::info!(seconds = wait.as_secs(), "draining: /ready answers 503, requests are still served");
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        shared.lifecycle.stop();
+        tracing::info!("stopping: nothing new is accepted, requests in flight are finished");
+    })
+}
+
+fn announce(shared: &Shared, address: SocketAddr) {
+    let manifest = shared.model.manifest();
+    tracing::info!(
+        model = shared.settings.model_path,
+        learner = manifest.learner.name(),
+        features = manifest.features.len(),
+        threads = shared.settings.threads,
+        address = %address,
+        "listening on http://{address}"
+    );
+    if manifest.training.simulated {
+        tracing::warn!("this model learnt from simulated transactions: it is for trying things out");
+    }
+}
+
+impl Shared {
+    fn new(settings: Settings, model: Artifact) -> Self {
+        let metrics = Metrics::new(model.manifest());
+        Self {
+            openapi: openapi::document(model.features()),
+            lifecycle: Lifecycle::default(),
+            unfinished_body_bytes: AtomicUsize::new(0),
+            connections: Slots::new(settings.limits.connections.get(), Some(metrics.connections.clone())),
+            refused: Slots::new(REFUSED_CONNECTIONS, None),
+            metrics,
+            model,
+            settings,
+        }
+    }
+
+    /// A place for one more connection, if there is one.
+    pub fn open_connection(&self) -> Option<Slot> {
+        self.connections.take()
+    }
+
+    /// A place for one more connection that is only told that there is no place.
+    pub fn refuse_connection(&self) -> Option<Slot> {
+        self.refused.take()
+    }
+}
+
+/// A number of places.
+struct Slots {
+    taken: AtomicUsize,
+    limit: usize,
+    gauge: Option<IntGauge>,
+}
+
+/// One place, given back when dropped.
+pub struct Slot(Arc<Slots>);
+
+impl Slots {
+    fn new(limit: usize, gauge: Option<IntGauge>) -> Arc<Self> {
+        Arc::new(Self { taken: AtomicUsize::new(0), limit, gauge })
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Slot> {
+        if self.taken.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            self.taken.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        if let Some(gauge) = &self.gauge {
+            gauge.inc();
+        }
+        Some(Slot(self.clone()))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+        if let Some(gauge) = &self.0.gauge {
+            gauge.dec();
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What the tests of `assay serve` share: small models, the real binary, and a client that sends exactly what it is told.
+
+#![expect(dead_code, reason = "each test binary uses its part of this")]
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use assay_model::linear::Term;
+use assay_model::manifest::{Baseline, GoldenRow, Learner, Threshold, Training};
+use assay_model::{Artifact, Calibration, Feature, FeatureKind, Linear, Manifest};
+use serde_json::Value;
+
+/// No answer takes this long; a test that waits longer has found a bug.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A model of `features`, and its file. `trees` is empty for a linear model.
+pub fn model(features: Vec<Feature>, linear: Option<Linear>, trees: &str) -> (Artifact, Vec<u8>) {
+    let golden = GoldenRow { row: vec![Some(0.5); features.len()], probability: 0.0 };
+    let manifest = Manifest {
+        made_by: "assay test".into(),
+        learner: if linear.is_some() { Learner::Logistic } else { Learner::BoostedTrees },
+        label: "Class".into(),
+        features,
+        fingerprint: String::new(),
+        training: Training::default(),
+        quality: std::collections::BTreeMap::new(),
+        calibration: Calibration::None,
+        genuine_kept: None,
+        threshold: Threshold::default(),
+        baseline: Baseline::default(),
+        golden: vec![golden],
+        linear,
+    };
+    Artifact::build(manifest, trees).unwrap()
+}
+
+/// A linear model of the 30 features of the seed system: `Time`, `V1` … `V28`, `Amount`, none ever missing.
+pub fn seed_model() -> (Artifact, Vec<u8>) {
+    let names = std::iter::once("Time".to_owned()).chain((1..=28).map(|number| format!("V{number}"))).chain(["Amount".to_owned()]);
+    let features: Vec<Feature> = names.map(|name| Feature { name, kind: FeatureKind::Number, missing_seen: false }).collect();
+    let term = |feature| Term { feature, level: None, coefficient: 0.01 * (feature as f64 - 12.5), when_missing: 0.0 };
+    let terms = (1..features.len()).map(term).collect();
+    model(features, Some(Linear { intercept: -1.0, terms }), "")
+}
+
+/// A linear model of a number, a number that may be missing, and a category.
+pub fn mixed_model() -> (Artifact, Vec<u8>) {
+    let levels = vec!["DE".into(), "FR".into()];
+    let features = vec![
+        Feature { name: "amount".into(), kind: FeatureKind::Number, missing_seen: false },
+        Feature { name: "hour".into(), kind: FeatureKind::Number, missing_seen: true },
+        Feature { name: "country".into(), kind: FeatureKind::Category { levels }, missing_seen: true },
+    ];
+    let term = |feature, level, coefficient| Term { feature, level, coefficient, when_missing: 12.0 };
+    let terms = vec![term(0, None, 0.01), term(1, None, -0.1), term(2, Some(1), 0.5)];
+    model(features, Some(Linear { intercept: -1.0, terms }), "")
+}
+
+/// A forest of random trees.
+pub fn forest_model(trees: usize, leaves: usize, features: usize) -> (Artifact, Vec<u8>) {
+    let mut random = Random(42);
+    let mut text = format!("tree\nversion=v4\nmax_feature_idx={}\nobjective=binary sigmoid:1\n\n", features - 1);
+    for number in 0..trees {
+        text.push_str(&tree(number, leaves, features, &mut random));
+    }
+    text.push_str("end of trees\n");
+    let feature = |number| Feature { name: format!("f{number}"), kind: FeatureKind::Number, missing_seen: false };
+    model((0..features).map(feature).collect(), None, &text)
+}
+
+fn tree(number: usize, leaves: usize, features: usize, random: &mut Random) -> String {
+    // Children: a node by its number, a leaf by minus its number minus one.
+    let mut children: Vec<[i64; 2]> = Vec::new();
+    for node in 0..leaves - 1 {
+        let split = random.below(node + 1) as i64;
+        for child in children.iter_mut().flatten() {
+            if *child == -split - 1 {
+                *child = node as i64;
+            }
+        }
+        children.push([-split - 1, -(node as i64 + 1) - 1]);
+    }
+    let list = |values: Vec<String>| values.join(" ");
+    let splits = list((1..leaves).map(|_| random.below(features).to_string()).collect());
+    let thresholds = list((1..leaves).map(|_| (random.unit() * 2.0 - 1.0).to_string()).collect());
+    let values = list((0..leaves).map(|_| (random.unit() * 0.02 - 0.01).to_string()).collect());
+    let mut text = String::new();
+    writeln!(text, "Tree={number}\nnum_leaves={leaves}\nsplit_feature={splits}\nthreshold={thresholds}").unwrap();
+    writeln!(text, "decision_type={}", list(vec!["2".into(); leaves - 1])).unwrap();
+    writeln!(text, "left_child={}", list(children.iter().map(|child| child[0].to_string()).collect())).unwrap();
+    writeln!(text, "right_child={}", list(children.iter().map(|child| child[1].to_string()).collect())).unwrap();
+    writeln!(text, "leaf_value={values}\n").unwrap();
+    text
+}
+
+/// A seeded stream of numbers: `SplitMix64`.
+pub struct Random(pub u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Below `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        (self.unit() * limit as f64) as usize
+    }
+
+    /// 0…1.
+    pub fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// `{"features": …}` with `rows` rows of 30 numbers with 17 digits; one row is not nested.
+pub fn body(rows: usize, random: &mut Random) -> String {
+    let row = |random: &mut Random| {
+        let values: Vec<String> = (0..30).map(|_| format!("{:.17}", random.unit() * 2.0 - 1.0)).collect();
+        format!("[{}]", values.join(","))
+    };
+    let all: Vec<String> = (0..rows).map(|_| row(random)).collect();
+    if rows == 1 { format!("{{\"features\":{}}}", all[0]) } else { format!("{{\"features\":[{}]}}", all.join(",")) }
+}
+
+/// A running `assay serve`, ended with the test.
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    log: Arc<Mutex<String>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Serves `model` on a free port with more arguments, and returns when it listens.
+    pub fn start(model: &[u8], arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.assay");
+        std::fs::write(&path, model).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_assay"))
+            .args(["serve", "--bind", "127.0.0.1:0", "--model"])
+            .arg(&path)
+            .args(arguments)
+            .env("ASSAY_LOG", "debug,hyper=info")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (found, address) = mpsc::channel();
+        let (stderr, kept) = (child.stderr.take().unwrap(), log.clone());
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines() {
+                let line = line.unwrap();
+                let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not a line of JSON: {line}"));
+                if let Some(address) = event["address"].as_str() {
+                    let _ = found.send(address.to_owned());
+                }
+                let mut kept = kept.lock().unwrap();
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
+        let address = address.recv_timeout(PATIENCE).expect("the server says where it listens").parse().unwrap();
+        Self { child, address, log, _folder: folder }
+    }
+
+    /// A new connection.
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Sends one request on a connection of its own, and closes it.
+    pub fn ask(&self, method: &str, path: &str, body: &[u8]) -> Reply {
+        self.connect().ask(method, path, &[], body)
+    }
+
+    /// `POST /predict`.
+    pub fn predict(&self, body: impl AsRef<[u8]>) -> Reply {
+        self.ask("POST", "/predict", body.as_ref())
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Sends a signal by its name, like `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().filter_map(|line| line.split_once(": ")).find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// The code of an error.
+    pub fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap().to_owned()
+    }
+
+    /// The sentence of an error.
+    pub fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap().to_owned()
+    }
+
+    pub fn scores(&self) -> Vec<f64> {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.json()["scores"].as_array().unwrap().iter().map(|score| score.as_f64().unwrap()).collect()
+    }
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Sends bytes to a server that may have closed already.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes.as_ref())
+    }
+
+    /// The next answer; `None` when the server closed without one.
+    pub fn receive(&mut self) -> Option<Reply> {
+        self.receive_for("POST")
+    }
+
+    /// The next answer, to a request of `method`: one to HEAD has no body.
+    pub fn receive_for(&mut self, method: &str) -> Option<Reply> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.stream.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
+        }
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        let mut reply = Reply { status, head, body: Vec::new() };
+        if method != "HEAD" {
+            let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
+            reply.body = vec![0; length];
+            self.stream.read_exact(&mut reply.body).ok()?;
+        }
+        Some(reply)
+    }
+
+    /// Sends a request and waits for its answer.
+    pub fn ask(&mut self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Reply {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n");
+        for header in headers {
+            write!(request, "{header}\r\n").unwrap();
+        }
+        if !body.is_empty() || method == "POST" {
+            write!(request, "Content-Length: {}\r\n", body.len()).unwrap();
+        }
+        request.push_str("\r\n");
+        self.send(request);
+        // A server may refuse a body before it has read all of it.
+        let _ = self.try_send(body);
+        self.receive_for(method).unwrap_or_else(|| panic!("no answer to {method} {path}"))
+    }
+
+    /// Whether the server ends the connection without another byte.
+    pub fn is_closed_by_server(&mut self) -> bool {
+        let mut byte = [0];
+        match self.stream.read(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
