@@ -313,6 +313,16 @@ impl Client {
         self.receive_for(method).unwrap_or_else(|| panic!("no answer to {method} {path}"))
     }
 
+    /// Waits no longer than this for bytes from now on.
+    pub fn be_patient_for(&self, time: Duration) {
+        self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
+    }
+
+    /// Says that no more bytes will come.
+    pub fn end_sending(&self) {
+        self.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// Whether the server ends the connection without another byte.
     pub fn is_closed_by_server(&mut self) -> bool {
         let mut byte = [0];
