@@ -1,15 +1,21 @@
-//! The binary `assay`.
+//! The binary `assay`: what a person or a machine asks of it, and where that is answered.
 
 mod clock;
 mod commands;
+mod duration;
 mod http;
+mod input;
+mod input_arguments;
 mod logging;
+mod model_file;
+mod output;
+mod progress;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Self-hosted card-fraud detection.
+/// Self-hosted card-fraud detection: train on a card history, serve scores over HTTP.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -19,18 +25,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(commands::demo::Demo),
+    Simulate(commands::simulate::Simulate),
+    Train(commands::train::Train),
+    Evaluate(commands::evaluate::Evaluate),
+    Score(commands::score::Score),
     Serve(commands::serve::Serve),
 }
 
 fn main() -> ExitCode {
     logging::start();
     let outcome = match Cli::parse().command {
-        Command::Serve(serve) => commands::serve::run(&serve),
+        Command::Demo(arguments) => commands::demo::run(&arguments),
+        Command::Simulate(arguments) => commands::simulate::run(&arguments),
+        Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
+        Command::Score(arguments) => commands::score::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments).map_err(Into::into),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            commands::complain(&error);
             ExitCode::FAILURE
         }
     }

@@ -36,7 +36,8 @@ fn a_page_of_another_origin_may_call_predict_when_it_is_allowed() {
     assert_eq!(shown("named"), format!("200 {expected}"));
     assert_eq!(shown("closed"), "blocked by the browser");
     assert!(shown("refused").starts_with("400 "), "an error can be read by the page: {}", shown("refused"));
-    let preflights = |server: &Server| server.ask("GET", "/metrics", b"").text().contains("method=\"OPTIONS\",route=\"/predict\"");
+    let preflights =
+        |server: &Server| server.ask("GET", "/metrics", b"").text().contains("method=\"OPTIONS\",route=\"/predict\"");
     assert!(preflights(&open) && preflights(&closed), "the browser asked before it posted");
 }
 
@@ -63,7 +64,10 @@ fn serve_page(pages: &TcpListener, page: &str) {
             line.clear();
         }
         let length = page.len();
-        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{page}");
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{page}"
+        );
     }
 }
 
@@ -71,7 +75,14 @@ fn dom_after_loading(url: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let profile = format!("--user-data-dir={}", folder.path().display());
     let output = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+        ])
         .args(["--disable-component-update", "--disable-sync", &profile, "--virtual-time-budget=10000", "--dump-dom", url])
         .stderr(Stdio::null())
         .output()

@@ -110,7 +110,9 @@ fn categories_and_missing_values_are_scored_as_training_saw_them() {
 #[test]
 fn the_content_type_of_a_request_does_not_matter() {
     let server = Server::start(&mixed_model().1, &[]);
-    for header in ["Content-Type: application/json", "Content-Type: application/x-www-form-urlencoded", "Content-Type: text/plain", "X: y"] {
+    for header in
+        ["Content-Type: application/json", "Content-Type: application/x-www-form-urlencoded", "Content-Type: text/plain", "X: y"]
+    {
         let reply = server.connect().ask("POST", "/predict", &[header], br#"{"features":[1,2,"FR"]}"#);
         assert_eq!(reply.status, 200, "{header}");
     }
@@ -124,7 +126,9 @@ fn unknown_paths_and_wrong_methods_are_told_apart() {
         let reply = server.ask("GET", path, b"");
         assert_eq!((reply.status, reply.code().as_str()), expected, "{path}");
     }
-    for (method, path, allow) in [("GET", "/predict", "POST, OPTIONS"), ("DELETE", "/health", "GET, HEAD"), ("POST", "/metrics", "GET, HEAD")] {
+    for (method, path, allow) in
+        [("GET", "/predict", "POST, OPTIONS"), ("DELETE", "/health", "GET, HEAD"), ("POST", "/metrics", "GET, HEAD")]
+    {
         let reply = server.ask(method, path, b"");
         assert_eq!((reply.status, reply.header("allow")), (405, Some(allow)), "{method} {path}");
     }
@@ -133,7 +137,8 @@ fn unknown_paths_and_wrong_methods_are_told_apart() {
 #[test]
 fn answers_are_neither_stored_nor_guessed_at_and_name_no_server() {
     let server = Server::start(&mixed_model().1, &[]);
-    for (method, path) in [("POST", "/predict"), ("GET", "/health"), ("GET", "/ready"), ("GET", "/metrics"), ("GET", "/nothing")] {
+    for (method, path) in [("POST", "/predict"), ("GET", "/health"), ("GET", "/ready"), ("GET", "/metrics"), ("GET", "/nothing")]
+    {
         let reply = server.ask(method, path, b"{}");
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert_eq!(reply.header("cache-control"), Some("no-store"), "{path}");
@@ -144,7 +149,8 @@ fn answers_are_neither_stored_nor_guessed_at_and_name_no_server() {
 #[test]
 fn every_origin_may_call_predict_unless_some_are_named() {
     let open = Server::start(&mixed_model().1, &[]);
-    let named = Server::start(&mixed_model().1, &["--cors-origin", "https://shop.example", "--cors-origin", "http://localhost:1"]);
+    let named =
+        Server::start(&mixed_model().1, &["--cors-origin", "https://shop.example", "--cors-origin", "http://localhost:1"]);
     let preflight = |server: &Server, origin: &str| {
         let headers = [origin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"];
         server.connect().ask("OPTIONS", "/predict", &headers, b"")
@@ -197,7 +203,9 @@ fn metrics_count_what_was_asked_and_take_no_label_from_it() {
     ] {
         assert!(text.lines().any(|found| found == line), "no line {line} in\n{text}");
     }
-    assert!(text.contains("le=\"0.00001\"") && text.contains("assay_model_info{") && text.contains("process_resident_memory_bytes"));
+    assert!(
+        text.contains("le=\"0.00001\"") && text.contains("assay_model_info{") && text.contains("process_resident_memory_bytes")
+    );
     assert!(!text.contains("made-up") && !text.contains("VERB"));
 }
 

@@ -133,9 +133,13 @@ fn too_large_heads_and_broken_ones_are_refused() {
 fn a_request_with_two_lengths_never_becomes_two_requests() {
     let server = server(&[]);
     let both = |first: &str, second: &str| {
-        format!("POST /predict HTTP/1.1\r\nHost: test\r\n{first}\r\n{second}\r\n\r\n0\r\n\r\nGET /metrics HTTP/1.1\r\nHost: test\r\n\r\n")
+        format!(
+            "POST /predict HTTP/1.1\r\nHost: test\r\n{first}\r\n{second}\r\n\r\n0\r\n\r\nGET /metrics HTTP/1.1\r\nHost: test\r\n\r\n"
+        )
     };
-    for (first, second) in [("Content-Length: 5", "Transfer-Encoding: chunked"), ("Transfer-Encoding: chunked", "Content-Length: 5")] {
+    for (first, second) in
+        [("Content-Length: 5", "Transfer-Encoding: chunked"), ("Transfer-Encoding: chunked", "Content-Length: 5")]
+    {
         let mut client = server.connect();
         client.send(both(first, second));
         assert_eq!(client.receive().unwrap().status, 400);
@@ -201,7 +205,10 @@ fn more_bytes_than_the_limit_are_answered_413() {
     let reply = server.predict(&long);
     assert_eq!((reply.status, reply.code().as_str()), (413, "body_too_large"));
     assert!(reply.error().contains("100 bytes"));
-    let chunked = format!("POST /predict HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nf4240\r\n{}\r\n0\r\n\r\n", " ".repeat(1_000_000));
+    let chunked = format!(
+        "POST /predict HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nf4240\r\n{}\r\n0\r\n\r\n",
+        " ".repeat(1_000_000)
+    );
     let mut client = server.connect();
     let _ = client.try_send(chunked);
     assert_eq!(client.receive().unwrap().status, 413);

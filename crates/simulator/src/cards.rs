@@ -58,13 +58,7 @@ pub struct CardsSettings {
 impl Default for CardsSettings {
     fn default() -> Self {
         // Day 17,622 is 2018-04-01.
-        Self {
-            customers: 5_000,
-            terminals: 10_000,
-            days: 183,
-            first_day: 17_622,
-            radius: 5.0,
-        }
+        Self { customers: 5_000, terminals: 10_000, days: 183, first_day: 17_622, radius: 5.0 }
     }
 }
 
@@ -98,15 +92,8 @@ pub struct CardTransaction {
 
 impl CardTransaction {
     /// The names of the handbook's columns, in its order.
-    pub const COLUMNS: [&str; 7] = [
-        "TRANSACTION_ID",
-        "TX_DATETIME",
-        "CUSTOMER_ID",
-        "TERMINAL_ID",
-        "TX_AMOUNT",
-        "TX_FRAUD",
-        "TX_FRAUD_SCENARIO",
-    ];
+    pub const COLUMNS: [&str; 7] =
+        ["TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD", "TX_FRAUD_SCENARIO"];
 
     /// The value of `TX_FRAUD_SCENARIO`: 0 for a genuine payment, else 1 to 3.
     pub fn fraud_scenario(&self) -> u8 {
@@ -140,11 +127,7 @@ impl Cards {
         check_count("number of customers", settings.customers, 1..=MAX_CUSTOMERS)?;
         check_count("number of terminals", settings.terminals, 1..=MAX_TERMINALS)?;
         check_count("number of days", settings.days, 1..=MAX_DAYS)?;
-        check_count(
-            "first day since 1970-01-01",
-            settings.first_day,
-            0..=MAX_FIRST_DAY,
-        )?;
+        check_count("first day since 1970-01-01", settings.first_day, 0..=MAX_FIRST_DAY)?;
         check_number("radius", settings.radius, MIN_RADIUS..=MAX_RADIUS)?;
 
         let checked = |count| u32::try_from(count).expect("checked against a limit below 2^32");
@@ -204,20 +187,11 @@ impl Cards {
         let compromised = (terminals + part) / TERMINALS_PER_COMPROMISE;
         let part = draws.below(CUSTOMERS_PER_THREE_THEFTS);
         let stolen = (customers * 3 + part) / CUSTOMERS_PER_THREE_THEFTS;
-        (
-            distinct_below(terminals, compromised.max(1), &mut draws),
-            distinct_below(customers, stolen.max(1), &mut draws),
-        )
+        (distinct_below(terminals, compromised.max(1), &mut draws), distinct_below(customers, stolen.max(1), &mut draws))
     }
 
     fn live_a_day(&self, customer: &Customer, transactions: &mut Vec<CardTransaction>) {
-        let mut draws = Draws::new(
-            self.seed,
-            Subject::CustomerDay {
-                id: customer.id,
-                day: self.today,
-            },
-        );
+        let mut draws = Draws::new(self.seed, Subject::CustomerDay { id: customer.id, day: self.today });
         for _ in 0..draws.poisson(customer.transactions_per_day) {
             let second = draw_second_of_day(&mut draws);
             let amount_minor = customer.draw_amount_minor(&mut draws);
@@ -226,8 +200,7 @@ impl Cards {
             if let (Some(second), Some(terminal_id)) = (second, terminal) {
                 let genuine = CardTransaction {
                     transaction_id: 0,
-                    time_us: (i64::from(self.first_day + self.today) * 86_400 + second)
-                        * MICROSECONDS_PER_SECOND,
+                    time_us: (i64::from(self.first_day + self.today) * 86_400 + second) * MICROSECONDS_PER_SECOND,
                     customer_id: customer.id,
                     terminal_id,
                     amount_minor,
@@ -241,11 +214,7 @@ impl Cards {
     /// The three scenarios in the handbook's order; the last that applies is the one that is named. A thief's share is
     /// drawn payment by payment, where the handbook draws exactly a third of the fortnight, which no stream can know;
     /// and a card stolen twice is used by one thief at a time.
-    fn lay_fraud_over(
-        &self,
-        mut transaction: CardTransaction,
-        by_the_thief: bool,
-    ) -> CardTransaction {
+    fn lay_fraud_over(&self, mut transaction: CardTransaction, by_the_thief: bool) -> CardTransaction {
         if transaction.amount_minor > LARGE_AMOUNT_MINOR {
             transaction.fraud = Some(FraudScenario::LargeAmount);
         }
@@ -281,10 +250,7 @@ impl Customer {
     }
 
     /// Normal around the mean with half of it as deviation; what comes out negative is drawn again, uniformly.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a normal number is below 9, so an amount is below 1,000"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "a normal number is below 9, so an amount is below 1,000")]
     fn draw_amount_minor(&self, draws: &mut Draws) -> i64 {
         let mut amount = self.mean_amount * (1.0 + draws.normal() / 2.0);
         if amount < 0.0 {
@@ -295,15 +261,10 @@ impl Customer {
 }
 
 /// Normal around noon; `None` is outside the day, and such a transaction does not happen.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "inside the day, checked in the same line"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "inside the day, checked in the same line")]
 fn draw_second_of_day(draws: &mut Draws) -> Option<i64> {
     let second = SECONDS_PER_DAY / 2.0 + SECOND_OF_DAY_DEVIATION * draws.normal();
-    (0.0..SECONDS_PER_DAY)
-        .contains(&second)
-        .then_some(second as i64)
+    (0.0..SECONDS_PER_DAY).contains(&second).then_some(second as i64)
 }
 
 /// `count` different numbers below `bound`, of which `count` is a small part.
@@ -325,12 +286,7 @@ mod tests {
     use crate::checksum::Checksum;
 
     fn small() -> CardsSettings {
-        CardsSettings {
-            customers: 300,
-            terminals: 600,
-            days: 60,
-            ..CardsSettings::default()
-        }
+        CardsSettings { customers: 300, terminals: 600, days: 60, ..CardsSettings::default() }
     }
 
     fn build(settings: &CardsSettings, seed: u64) -> Cards {
@@ -347,10 +303,7 @@ mod tests {
     }
 
     fn share_of_fraud(transactions: &[CardTransaction]) -> f64 {
-        let frauds = transactions
-            .iter()
-            .filter(|transaction| transaction.fraud.is_some())
-            .count();
+        let frauds = transactions.iter().filter(|transaction| transaction.fraud.is_some()).count();
         frauds as f64 / transactions.len() as f64
     }
 
@@ -380,18 +333,8 @@ mod tests {
     #[test]
     fn the_default_world_starts_on_the_first_of_april_2018() {
         let first_of_april_2018_us = 1_522_540_800 * MICROSECONDS_PER_SECOND;
-        let first = transactions(
-            &CardsSettings {
-                days: 1,
-                ..CardsSettings::default()
-            },
-            1,
-        )
-        .swap_remove(0);
-        assert!(
-            (0..3_600 * MICROSECONDS_PER_SECOND)
-                .contains(&(first.time_us - first_of_april_2018_us))
-        );
+        let first = transactions(&CardsSettings { days: 1, ..CardsSettings::default() }, 1).swap_remove(0);
+        assert!((0..3_600 * MICROSECONDS_PER_SECOND).contains(&(first.time_us - first_of_april_2018_us)));
     }
 
     #[test]
@@ -408,30 +351,12 @@ mod tests {
 
     #[test]
     fn exactly_the_amounts_above_220_are_fraud_where_nothing_else_is() {
-        let transactions = transactions(
-            &CardsSettings {
-                customers: 5_000,
-                days: 3,
-                ..small()
-            },
-            3,
-        );
+        let transactions = transactions(&CardsSettings { customers: 5_000, days: 3, ..small() }, 3);
         let large = |transaction: &&CardTransaction| transaction.amount_minor > 22_000;
-        assert!(
-            transactions
-                .iter()
-                .filter(large)
-                .all(|transaction| transaction.fraud.is_some())
-        );
-        let scenario_1 =
-            |transaction: &&CardTransaction| transaction.fraud == Some(FraudScenario::LargeAmount);
+        assert!(transactions.iter().filter(large).all(|transaction| transaction.fraud.is_some()));
+        let scenario_1 = |transaction: &&CardTransaction| transaction.fraud == Some(FraudScenario::LargeAmount);
         assert!(transactions.iter().filter(scenario_1).count() > 5);
-        assert!(
-            transactions
-                .iter()
-                .filter(scenario_1)
-                .all(|transaction| large(&transaction))
-        );
+        assert!(transactions.iter().filter(scenario_1).all(|transaction| large(&transaction)));
     }
 
     #[test]
@@ -443,15 +368,10 @@ mod tests {
         for transaction in transactions(&settings, 4) {
             let today = day_of(&transaction, &settings) as usize;
             let window = &compromised_on[(today + 1).saturating_sub(28)..=today];
-            let compromised = window
-                .iter()
-                .any(|terminals| terminals.contains(&transaction.terminal_id));
+            let compromised = window.iter().any(|terminals| terminals.contains(&transaction.terminal_id));
             match transaction.fraud {
                 Some(FraudScenario::StolenCard) => {}
-                fraud => assert_eq!(
-                    fraud == Some(FraudScenario::CompromisedTerminal),
-                    compromised
-                ),
+                fraud => assert_eq!(fraud == Some(FraudScenario::CompromisedTerminal), compromised),
             }
             frauds += u32::from(compromised);
         }
@@ -460,20 +380,14 @@ mod tests {
 
     #[test]
     fn a_thief_makes_a_third_of_the_payments_for_14_days_and_no_longer() {
-        let settings = CardsSettings {
-            customers: 1_000,
-            terminals: 10_000,
-            ..small()
-        };
+        let settings = CardsSettings { customers: 1_000, terminals: 10_000, ..small() };
         let cards = build(&settings, 5);
         let stolen_on: Vec<Vec<u32>> = (0..60).map(|day| cards.victims_of(day).1).collect();
         let (mut by_anyone, mut by_the_thief) = (0.0, 0.0);
         for transaction in transactions(&settings, 5) {
             let today = day_of(&transaction, &settings) as usize;
             let window = &stolen_on[(today + 1).saturating_sub(14)..=today];
-            let stolen = window
-                .iter()
-                .any(|customers| customers.contains(&transaction.customer_id));
+            let stolen = window.iter().any(|customers| customers.contains(&transaction.customer_id));
             if transaction.fraud == Some(FraudScenario::StolenCard) {
                 assert!(stolen);
                 assert_eq!(transaction.amount_minor % 5, 0);
@@ -495,42 +409,24 @@ mod tests {
     #[test]
     fn more_days_begin_with_the_same_days() {
         let longer = days(&small(), 8);
-        let shorter = days(
-            &CardsSettings {
-                days: 20,
-                ..small()
-            },
-            8,
-        );
+        let shorter = days(&CardsSettings { days: 20, ..small() }, 8);
         assert_eq!(shorter, longer[..20]);
     }
 
     #[test]
     fn the_fraud_rate_stays_near_the_handbooks_whatever_the_size() {
         for customers in [5_000, 7_700, 20_000] {
-            let settings = CardsSettings {
-                customers,
-                terminals: 2 * customers,
-                days: 90,
-                ..CardsSettings::default()
-            };
+            let settings = CardsSettings { customers, terminals: 2 * customers, days: 90, ..CardsSettings::default() };
             let share = share_of_fraud(&transactions(&settings, 9));
-            assert!(
-                (0.006..0.010).contains(&share),
-                "{customers} customers: {share}"
-            );
+            assert!((0.006..0.010).contains(&share), "{customers} customers: {share}");
         }
     }
 
     #[test]
     fn habits_follow_the_description() {
-        let settings = CardsSettings {
-            days: 40,
-            ..CardsSettings::default()
-        };
+        let settings = CardsSettings { days: 40, ..CardsSettings::default() };
         let transactions = transactions(&settings, 10);
-        let mean =
-            |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / transactions.len() as f64;
+        let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / transactions.len() as f64;
 
         // 5,000 customers, 2 a day, 97 % of them inside the day.
         let per_customer_day = transactions.len() as f64 / (5_000.0 * 40.0);
@@ -541,29 +437,19 @@ mod tests {
             let habit = cards.customers[transaction.customer_id as usize].mean_amount;
             transaction.amount_minor as f64 / 100.0 / habit
         };
-        let own =
-            |transaction: &&CardTransaction| transaction.fraud != Some(FraudScenario::StolenCard);
+        let own = |transaction: &&CardTransaction| transaction.fraud != Some(FraudScenario::StolenCard);
         let amount = mean(&mut transactions.iter().filter(own).map(in_habits));
         assert!((amount - 1.027).abs() < 0.01, "{amount}");
-        let seconds = transactions
-            .iter()
-            .map(|transaction| transaction.time_us / MICROSECONDS_PER_SECOND % 86_400);
+        let seconds = transactions.iter().map(|transaction| transaction.time_us / MICROSECONDS_PER_SECOND % 86_400);
         let second = mean(&mut seconds.map(|second| second as f64));
         assert!((second - 43_200.0).abs() < 200.0, "{second}");
-        let customers: BTreeSet<u32> = transactions
-            .iter()
-            .map(|transaction| transaction.customer_id)
-            .collect();
+        let customers: BTreeSet<u32> = transactions.iter().map(|transaction| transaction.customer_id).collect();
         assert!(customers.len() > 4_900);
     }
 
     #[test]
     fn a_customer_who_reaches_no_terminal_stays_at_home() {
-        let settings = CardsSettings {
-            radius: 0.001,
-            days: 2,
-            ..small()
-        };
+        let settings = CardsSettings { radius: 0.001, days: 2, ..small() };
         assert_eq!(days(&settings, 11), [vec![], vec![]]);
     }
 
@@ -571,77 +457,17 @@ mod tests {
     fn settings_that_cannot_be_simulated_are_refused_in_a_sentence() {
         let good = small;
         let hostile = [
-            (
-                CardsSettings {
-                    customers: 0,
-                    ..good()
-                },
-                "number of customers",
-            ),
-            (
-                CardsSettings {
-                    customers: 1_000_000_000_000,
-                    ..good()
-                },
-                "number of customers",
-            ),
-            (
-                CardsSettings {
-                    terminals: 0,
-                    ..good()
-                },
-                "number of terminals",
-            ),
-            (
-                CardsSettings {
-                    terminals: u64::MAX,
-                    ..good()
-                },
-                "number of terminals",
-            ),
+            (CardsSettings { customers: 0, ..good() }, "number of customers"),
+            (CardsSettings { customers: 1_000_000_000_000, ..good() }, "number of customers"),
+            (CardsSettings { terminals: 0, ..good() }, "number of terminals"),
+            (CardsSettings { terminals: u64::MAX, ..good() }, "number of terminals"),
             (CardsSettings { days: 0, ..good() }, "number of days"),
-            (
-                CardsSettings {
-                    days: u64::MAX,
-                    ..good()
-                },
-                "number of days",
-            ),
-            (
-                CardsSettings {
-                    first_day: u64::MAX,
-                    ..good()
-                },
-                "first day",
-            ),
-            (
-                CardsSettings {
-                    radius: f64::NAN,
-                    ..good()
-                },
-                "radius",
-            ),
-            (
-                CardsSettings {
-                    radius: f64::INFINITY,
-                    ..good()
-                },
-                "radius",
-            ),
-            (
-                CardsSettings {
-                    radius: 0.0,
-                    ..good()
-                },
-                "radius",
-            ),
-            (
-                CardsSettings {
-                    radius: -5.0,
-                    ..good()
-                },
-                "radius",
-            ),
+            (CardsSettings { days: u64::MAX, ..good() }, "number of days"),
+            (CardsSettings { first_day: u64::MAX, ..good() }, "first day"),
+            (CardsSettings { radius: f64::NAN, ..good() }, "radius"),
+            (CardsSettings { radius: f64::INFINITY, ..good() }, "radius"),
+            (CardsSettings { radius: 0.0, ..good() }, "radius"),
+            (CardsSettings { radius: -5.0, ..good() }, "radius"),
         ];
         for (settings, setting) in hostile {
             let sentence = Cards::new(&settings, 1).unwrap_err().to_string();
@@ -671,16 +497,7 @@ mod tests {
     #[test]
     fn the_stream_of_seed_42_never_changes_silently() {
         let mut checksum = Checksum::new();
-        for transaction in transactions(
-            &CardsSettings {
-                days: 1,
-                ..CardsSettings::default()
-            },
-            42,
-        )
-        .iter()
-        .take(1_000)
-        {
+        for transaction in transactions(&CardsSettings { days: 1, ..CardsSettings::default() }, 42).iter().take(1_000) {
             checksum.add(transaction.transaction_id);
             checksum.add(transaction.time_us.cast_unsigned());
             checksum.add(transaction.customer_id.into());

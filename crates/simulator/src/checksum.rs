@@ -9,9 +9,7 @@ impl Checksum {
     }
 
     pub(crate) fn add(&mut self, word: u64) {
-        self.0 = (self.0 ^ word)
-            .wrapping_mul(0x0100_0000_01b3)
-            .rotate_left(29);
+        self.0 = (self.0 ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29);
     }
 
     pub(crate) fn value(&self) -> u64 {

@@ -49,11 +49,7 @@ pub struct CreditcardSettings {
 
 impl Default for CreditcardSettings {
     fn default() -> Self {
-        Self {
-            rows: 284_807,
-            rows_per_day: 142_404,
-            fraud_rate: 0.001_73,
-        }
+        Self { rows: 284_807, rows_per_day: 142_404, fraud_rate: 0.001_73 }
     }
 }
 
@@ -73,9 +69,8 @@ pub struct CreditcardRow {
 impl CreditcardRow {
     /// The names of the published columns, in their order.
     pub const COLUMNS: [&str; COMPONENTS + 3] = [
-        "Time", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8", "V9", "V10", "V11", "V12", "V13",
-        "V14", "V15", "V16", "V17", "V18", "V19", "V20", "V21", "V22", "V23", "V24", "V25", "V26",
-        "V27", "V28", "Amount", "Class",
+        "Time", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8", "V9", "V10", "V11", "V12", "V13", "V14", "V15", "V16", "V17",
+        "V18", "V19", "V20", "V21", "V22", "V23", "V24", "V25", "V26", "V27", "V28", "Amount", "Class",
     ];
 }
 
@@ -92,18 +87,9 @@ impl Creditcard {
     /// The same settings and seed give the same rows to the last bit, and more rows begin with the same rows.
     pub fn new(settings: &CreditcardSettings, seed: u64) -> Result<Self, SettingsError> {
         check_count("number of rows", settings.rows, 1..=MAX_ROWS)?;
-        check_count(
-            "number of rows per day",
-            settings.rows_per_day,
-            1..=MAX_ROWS,
-        )?;
+        check_count("number of rows per day", settings.rows_per_day, 1..=MAX_ROWS)?;
         check_number("fraud rate", settings.fraud_rate, 0.0..=1.0)?;
-        Ok(Self {
-            settings: settings.clone(),
-            seed,
-            deviations: deviations(),
-            next_row: 0,
-        })
+        Ok(Self { settings: settings.clone(), seed, deviations: deviations(), next_row: 0 })
     }
 
     fn row(&self, index: u64) -> CreditcardRow {
@@ -118,12 +104,7 @@ impl Creditcard {
         for (component, deviation) in components.iter_mut().zip(self.deviations) {
             *component *= deviation;
         }
-        CreditcardRow {
-            time_seconds,
-            components,
-            amount_minor,
-            fraud,
-        }
+        CreditcardRow { time_seconds, components, amount_minor, fraud }
     }
 }
 
@@ -141,11 +122,7 @@ impl Iterator for Creditcard {
 }
 
 /// Each row has its own slot of the day's traffic and falls somewhere in it, so times ascend without being sorted.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a second of a day is small and positive"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a second of a day is small and positive")]
 fn time_of(index: u64, rows_per_day: u64, draws: &mut Draws) -> u64 {
     let (day, slot) = (index / rows_per_day, index % rows_per_day);
     let share_of_day = (slot as f64 + draws.uniform()) / rows_per_day as f64;
@@ -175,13 +152,8 @@ fn deviations() -> [f64; COMPONENTS] {
 /// Components of a genuine payment, each of variance 1.
 fn draw_genuine(draws: &mut Draws) -> [f64; COMPONENTS] {
     // The mean square of a log-normal spread is exp(2 sigma²).
-    let mean_square = libm::exp(2.0 * SPREAD_SIGMA * SPREAD_SIGMA)
-        * (1.0 + ODD_SHARE * (ODD_FACTOR * ODD_FACTOR - 1.0));
-    let odd = if draws.chance(ODD_SHARE) {
-        ODD_FACTOR
-    } else {
-        1.0
-    };
+    let mean_square = libm::exp(2.0 * SPREAD_SIGMA * SPREAD_SIGMA) * (1.0 + ODD_SHARE * (ODD_FACTOR * ODD_FACTOR - 1.0));
+    let odd = if draws.chance(ODD_SHARE) { ODD_FACTOR } else { 1.0 };
     let spread = libm::exp(SPREAD_SIGMA * draws.normal()) * odd / mean_square.sqrt();
     std::array::from_fn(|_| spread * draws.normal())
 }
@@ -213,17 +185,7 @@ const FRAUD_KINDS: [FraudKind; 4] = [
     // Loud: far off along many components at once, as a linear model likes it.
     FraudKind {
         share: 0.66,
-        shifts: &[
-            (3, -0.8),
-            (4, 0.8),
-            (7, -0.5),
-            (10, -0.9),
-            (11, 0.8),
-            (12, -1.0),
-            (14, -1.3),
-            (16, -0.7),
-            (17, -1.0),
-        ],
+        shifts: &[(3, -0.8), (4, 0.8), (7, -0.5), (10, -0.9), (11, 0.8), (12, -1.0), (14, -1.3), (16, -0.7), (17, -1.0)],
         severity: 7.5,
         severity_sigma: 0.5,
         either_side: false,
@@ -237,21 +199,9 @@ const FRAUD_KINDS: [FraudKind; 4] = [
         either_side: false,
     },
     // Mirrored: off to either side, and what lies between both sides is genuine, so that no plane cuts it off.
-    FraudKind {
-        share: 0.14,
-        shifts: &[(8, 1.0), (21, 1.1), (27, 0.9)],
-        severity: 10.0,
-        severity_sigma: 0.2,
-        either_side: true,
-    },
+    FraudKind { share: 0.14, shifts: &[(8, 1.0), (21, 1.1), (27, 0.9)], severity: 10.0, severity_sigma: 0.2, either_side: true },
     // Camouflaged: like any genuine payment.
-    FraudKind {
-        share: 0.12,
-        shifts: &[],
-        severity: 0.0,
-        severity_sigma: 0.0,
-        either_side: false,
-    },
+    FraudKind { share: 0.12, shifts: &[], severity: 0.0, severity_sigma: 0.0, either_side: false },
 ];
 
 impl FraudKind {
@@ -268,11 +218,7 @@ impl FraudKind {
     }
 
     fn shift(&self, components: &mut [f64; COMPONENTS], draws: &mut Draws) {
-        let side = if self.either_side && draws.chance(0.5) {
-            -1.0
-        } else {
-            1.0
-        };
+        let side = if self.either_side && draws.chance(0.5) { -1.0 } else { 1.0 };
         let severity = side * self.severity * libm::exp(self.severity_sigma * draws.normal());
         for &(component, shift) in self.shifts {
             components[component - 1] += severity * shift;
@@ -294,18 +240,11 @@ mod tests {
     }
 
     fn small() -> CreditcardSettings {
-        CreditcardSettings {
-            rows: 40_000,
-            rows_per_day: 20_000,
-            ..CreditcardSettings::default()
-        }
+        CreditcardSettings { rows: 40_000, rows_per_day: 20_000, ..CreditcardSettings::default() }
     }
 
     fn component_deviation(rows: &[CreditcardRow], component: usize) -> f64 {
-        let mean_square = rows
-            .iter()
-            .map(|row| row.components[component] * row.components[component])
-            .sum::<f64>();
+        let mean_square = rows.iter().map(|row| row.components[component] * row.components[component]).sum::<f64>();
         (mean_square / rows.len() as f64).sqrt()
     }
 
@@ -333,28 +272,16 @@ mod tests {
     fn the_days_traffic_is_spent_exactly_at_its_end() {
         assert_eq!(second_of_day(0.0), 0.0);
         assert!((second_of_day(1.0) - 86_400.0).abs() < 1e-6);
-        let seconds: Vec<f64> = (0..=1_000)
-            .map(|share| second_of_day(f64::from(share) / 1_000.0))
-            .collect();
+        let seconds: Vec<f64> = (0..=1_000).map(|share| second_of_day(f64::from(share) / 1_000.0)).collect();
         assert!(seconds.is_sorted());
     }
 
     #[test]
     fn deviations_fall_from_the_first_component_to_the_last() {
-        let rows = rows(
-            &CreditcardSettings {
-                fraud_rate: 0.0,
-                ..small()
-            },
-            3,
-        );
+        let rows = rows(&CreditcardSettings { fraud_rate: 0.0, ..small() }, 3);
         for (component, expected) in deviations().into_iter().enumerate() {
             let actual = component_deviation(&rows, component);
-            assert!(
-                (actual / expected - 1.0).abs() < 0.05,
-                "V{}: {actual} for {expected}",
-                component + 1
-            );
+            assert!((actual / expected - 1.0).abs() < 0.05, "V{}: {actual} for {expected}", component + 1);
         }
         assert_eq!(deviations()[0], FIRST_DEVIATION);
         assert!((deviations()[COMPONENTS - 1] - LAST_DEVIATION).abs() < 1e-12);
@@ -362,16 +289,8 @@ mod tests {
 
     #[test]
     fn genuine_components_have_heavy_tails_and_no_correlation() {
-        let rows = rows(
-            &CreditcardSettings {
-                fraud_rate: 0.0,
-                ..small()
-            },
-            4,
-        );
-        let mean = |value: &dyn Fn(&CreditcardRow) -> f64| {
-            rows.iter().map(value).sum::<f64>() / rows.len() as f64
-        };
+        let rows = rows(&CreditcardSettings { fraud_rate: 0.0, ..small() }, 4);
+        let mean = |value: &dyn Fn(&CreditcardRow) -> f64| rows.iter().map(value).sum::<f64>() / rows.len() as f64;
         let [first, second] = [0, 1].map(|component| component_deviation(&rows, component));
         let correlation = mean(&|row| row.components[0] * row.components[1]) / (first * second);
         assert!(correlation.abs() < 0.05, "{correlation}");
@@ -382,10 +301,7 @@ mod tests {
 
     #[test]
     fn half_of_the_amounts_are_below_the_median_and_the_mean_is_far_above_it() {
-        let mut amounts: Vec<i64> = rows(&small(), 5)
-            .iter()
-            .map(|row| row.amount_minor)
-            .collect();
+        let mut amounts: Vec<i64> = rows(&small(), 5).iter().map(|row| row.amount_minor).collect();
         amounts.sort_unstable();
         assert!((2_050..2_350).contains(&amounts[amounts.len() / 2]));
         let mean = amounts.iter().sum::<i64>() as f64 / amounts.len() as f64;
@@ -395,13 +311,7 @@ mod tests {
 
     #[test]
     fn most_frauds_stand_out_and_some_do_not() {
-        let frauds = rows(
-            &CreditcardSettings {
-                fraud_rate: 1.0,
-                ..small()
-            },
-            6,
-        );
+        let frauds = rows(&CreditcardSettings { fraud_rate: 1.0, ..small() }, 6);
         let share = |stands_out: &dyn Fn(&CreditcardRow) -> bool| {
             frauds.iter().filter(|row| stands_out(row)).count() as f64 / frauds.len() as f64
         };
@@ -426,10 +336,7 @@ mod tests {
 
     #[test]
     fn more_rows_begin_with_the_same_rows() {
-        let fewer = CreditcardSettings {
-            rows: 5_000,
-            ..small()
-        };
+        let fewer = CreditcardSettings { rows: 5_000, ..small() };
         assert_eq!(rows(&fewer, 9), rows(&small(), 9)[..5_000]);
     }
 
@@ -437,48 +344,12 @@ mod tests {
     fn settings_that_cannot_be_simulated_are_refused_in_a_sentence() {
         let hostile = [
             (CreditcardSettings { rows: 0, ..small() }, "number of rows"),
-            (
-                CreditcardSettings {
-                    rows: 1_000_000_000_000,
-                    ..small()
-                },
-                "number of rows",
-            ),
-            (
-                CreditcardSettings {
-                    rows_per_day: 0,
-                    ..small()
-                },
-                "number of rows per day",
-            ),
-            (
-                CreditcardSettings {
-                    rows_per_day: u64::MAX,
-                    ..small()
-                },
-                "number of rows per day",
-            ),
-            (
-                CreditcardSettings {
-                    fraud_rate: f64::NAN,
-                    ..small()
-                },
-                "fraud rate",
-            ),
-            (
-                CreditcardSettings {
-                    fraud_rate: -0.1,
-                    ..small()
-                },
-                "fraud rate",
-            ),
-            (
-                CreditcardSettings {
-                    fraud_rate: 1.1,
-                    ..small()
-                },
-                "fraud rate",
-            ),
+            (CreditcardSettings { rows: 1_000_000_000_000, ..small() }, "number of rows"),
+            (CreditcardSettings { rows_per_day: 0, ..small() }, "number of rows per day"),
+            (CreditcardSettings { rows_per_day: u64::MAX, ..small() }, "number of rows per day"),
+            (CreditcardSettings { fraud_rate: f64::NAN, ..small() }, "fraud rate"),
+            (CreditcardSettings { fraud_rate: -0.1, ..small() }, "fraud rate"),
+            (CreditcardSettings { fraud_rate: 1.1, ..small() }, "fraud rate"),
         ];
         for (settings, setting) in hostile {
             let sentence = Creditcard::new(&settings, 1).unwrap_err().to_string();
@@ -488,21 +359,10 @@ mod tests {
 
     #[test]
     fn the_largest_table_begins_at_once_and_its_last_row_is_finite() {
-        let table = build(
-            &CreditcardSettings {
-                rows: MAX_ROWS,
-                rows_per_day: 1,
-                fraud_rate: 1.0,
-            },
-            10,
-        );
+        let table = build(&CreditcardSettings { rows: MAX_ROWS, rows_per_day: 1, fraud_rate: 1.0 }, 10);
         let last = table.row(MAX_ROWS - 1);
         assert_eq!(last.time_seconds / 86_400, MAX_ROWS - 1);
-        assert!(
-            last.components
-                .iter()
-                .all(|component| component.is_finite())
-        );
+        assert!(last.components.iter().all(|component| component.is_finite()));
         assert_eq!(table.take(3).count(), 3);
     }
 
@@ -512,9 +372,7 @@ mod tests {
         let mut checksum = Checksum::new();
         for row in build(&CreditcardSettings::default(), 42).take(1_000) {
             checksum.add(row.time_seconds);
-            row.components
-                .iter()
-                .for_each(|component| checksum.add(component.to_bits()));
+            row.components.iter().for_each(|component| checksum.add(component.to_bits()));
             checksum.add(row.amount_minor.cast_unsigned());
             checksum.add(row.fraud.into());
         }

@@ -102,16 +102,12 @@ mod tests {
     fn mean_and_variance(mut draw: impl FnMut() -> f64) -> (f64, f64) {
         let sample: Vec<f64> = (0..SAMPLES).map(|_| draw()).collect();
         let mean = sample.iter().sum::<f64>() / f64::from(SAMPLES);
-        let variance =
-            sample.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / f64::from(SAMPLES);
+        let variance = sample.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / f64::from(SAMPLES);
         (mean, variance)
     }
 
     fn assert_near(actual: f64, expected: f64, tolerance: f64) {
-        assert!(
-            (actual - expected).abs() < tolerance,
-            "{actual} is not within {tolerance} of {expected}"
-        );
+        assert!((actual - expected).abs() < tolerance, "{actual} is not within {tolerance} of {expected}");
     }
 
     #[test]
@@ -137,10 +133,7 @@ mod tests {
         for _ in 0..10_000 {
             seen[draws.below(5) as usize] += 1;
         }
-        assert!(
-            seen.iter().all(|&times| (1_800..2_200).contains(&times)),
-            "{seen:?}"
-        );
+        assert!(seen.iter().all(|&times| (1_800..2_200).contains(&times)), "{seen:?}");
         assert_eq!(draws.below(1), 0);
     }
 
@@ -154,10 +147,8 @@ mod tests {
             Subject::FraudstersDay { day: 1 },
             Subject::CreditcardRow { index: 1 },
         ];
-        let mut firsts: Vec<u64> = [1, 2]
-            .iter()
-            .flat_map(|&seed| subjects.map(|subject| Draws::new(seed, subject).0.next_u64()))
-            .collect();
+        let mut firsts: Vec<u64> =
+            [1, 2].iter().flat_map(|&seed| subjects.map(|subject| Draws::new(seed, subject).0.next_u64())).collect();
         firsts.sort_unstable();
         firsts.dedup();
         assert_eq!(firsts.len(), 2 * subjects.len());

@@ -12,35 +12,19 @@ pub struct SettingsError {
 }
 
 /// Accepts a whole number inside `allowed`.
-pub(crate) fn check_count(
-    setting: &'static str,
-    count: u64,
-    allowed: RangeInclusive<u64>,
-) -> Result<(), SettingsError> {
+pub(crate) fn check_count(setting: &'static str, count: u64, allowed: RangeInclusive<u64>) -> Result<(), SettingsError> {
     if allowed.contains(&count) {
         return Ok(());
     }
-    Err(SettingsError {
-        setting,
-        lowest: *allowed.start() as f64,
-        highest: *allowed.end() as f64,
-    })
+    Err(SettingsError { setting, lowest: *allowed.start() as f64, highest: *allowed.end() as f64 })
 }
 
 /// Accepts a number inside `allowed`; NaN never is.
-pub(crate) fn check_number(
-    setting: &'static str,
-    number: f64,
-    allowed: RangeInclusive<f64>,
-) -> Result<(), SettingsError> {
+pub(crate) fn check_number(setting: &'static str, number: f64, allowed: RangeInclusive<f64>) -> Result<(), SettingsError> {
     if allowed.contains(&number) {
         return Ok(());
     }
-    Err(SettingsError {
-        setting,
-        lowest: *allowed.start(),
-        highest: *allowed.end(),
-    })
+    Err(SettingsError { setting, lowest: *allowed.start(), highest: *allowed.end() })
 }
 
 #[cfg(test)]
@@ -50,10 +34,7 @@ mod tests {
     #[test]
     fn the_sentence_names_the_setting_and_what_to_choose() {
         let error = check_count("number of customers", 0, 1..=10_000_000).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the simulator cannot use this number of customers: choose a number from 1 to 10000000"
-        );
+        assert_eq!(error.to_string(), "the simulator cannot use this number of customers: choose a number from 1 to 10000000");
     }
 
     #[test]

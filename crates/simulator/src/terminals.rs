@@ -25,10 +25,7 @@ pub(crate) struct Place {
 impl Place {
     /// A place drawn uniformly.
     pub(crate) fn draw(draws: &mut Draws) -> Self {
-        Self {
-            x: draws.between(0.0, SQUARE_SIDE),
-            y: draws.between(0.0, SQUARE_SIDE),
-        }
+        Self { x: draws.between(0.0, SQUARE_SIDE), y: draws.between(0.0, SQUARE_SIDE) }
     }
 
     fn is_within(self, radius: f64, other: Self) -> bool {
@@ -53,12 +50,7 @@ pub(crate) struct Terminals {
 impl Terminals {
     /// Places `count` terminals by chance.
     pub(crate) fn new(count: u32, radius: f64, seed: u64) -> Self {
-        let place = |id| {
-            (
-                id,
-                Place::draw(&mut Draws::new(seed, Subject::Terminal { id })),
-            )
-        };
+        let place = |id| (id, Place::draw(&mut Draws::new(seed, Subject::Terminal { id })));
         let mut standing: Vec<(u32, Place)> = (0..count).map(place).collect();
         let cells_per_side = cells_per_side(count, radius);
         standing.sort_by_key(|&(_, place)| cell(place, cells_per_side));
@@ -70,12 +62,7 @@ impl Terminals {
         for next in 1..cell_starts.len() {
             cell_starts[next] += cell_starts[next - 1];
         }
-        Self {
-            radius,
-            cells_per_side,
-            standing,
-            cell_starts,
-        }
+        Self { radius, cells_per_side, standing, cell_starts }
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -112,10 +99,7 @@ impl Terminals {
 
     fn reachable(&self, place: Place) -> Vec<u32> {
         let candidates = self.rows_around(place).flatten();
-        candidates
-            .filter(|(_, terminal)| place.is_within(self.radius, *terminal))
-            .map(|&(id, _)| id)
-            .collect()
+        candidates.filter(|(_, terminal)| place.is_within(self.radius, *terminal)).map(|&(id, _)| id).collect()
     }
 
     /// The cells that the circle may touch: in each row of cells they are neighbours, so their terminals are one slice.
@@ -136,11 +120,7 @@ impl Terminals {
 }
 
 /// Fine enough for the radius, never many more cells than terminals.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a saturating cast, then clamped"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a saturating cast, then clamped")]
 fn cells_per_side(terminals: u32, radius: f64) -> usize {
     let by_radius = SQUARE_SIDE * CELLS_PER_RADIUS / radius;
     let by_count = f64::from(terminals).sqrt();
@@ -152,11 +132,7 @@ fn cell(place: Place, cells_per_side: usize) -> usize {
 }
 
 /// The cell of one coordinate; what lies outside the square belongs to the cell at its edge.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a saturating cast: below the square is 0"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a saturating cast: below the square is 0")]
 fn cell_along(coordinate: f64, cells_per_side: usize) -> usize {
     let cell = (coordinate * cells_per_side as f64 / SQUARE_SIDE) as usize;
     cell.min(cells_per_side - 1)
@@ -176,12 +152,7 @@ mod tests {
             let (dx, dy) = (terminal.x - place.x, terminal.y - place.y);
             dx * dx + dy * dy < terminals.radius * terminals.radius
         };
-        terminals
-            .standing
-            .iter()
-            .filter(within)
-            .map(|&(id, _)| id)
-            .collect()
+        terminals.standing.iter().filter(within).map(|&(id, _)| id).collect()
     }
 
     proptest! {
@@ -221,25 +192,15 @@ mod tests {
             times[terminals.draw_near(place, &mut draws).unwrap() as usize] += 1;
         }
         assert!(expected.len() > 5);
-        assert!(
-            expected
-                .iter()
-                .all(|&id| (850..1_150).contains(&times[id as usize]))
-        );
+        assert!(expected.iter().all(|&id| (850..1_150).contains(&times[id as usize])));
     }
 
     #[test]
     fn a_lone_terminal_in_a_far_corner_of_the_circle_is_still_found() {
         let terminals = Terminals::new(1, 3.0, 5);
         let (id, terminal) = terminals.standing[0];
-        let near = Place {
-            x: terminal.x + 2.0,
-            y: terminal.y - 2.0,
-        };
-        let outside = Place {
-            x: terminal.x + 2.5,
-            y: terminal.y - 2.5,
-        };
+        let near = Place { x: terminal.x + 2.0, y: terminal.y - 2.0 };
+        let outside = Place { x: terminal.x + 2.5, y: terminal.y - 2.5 };
         let mut draws = Draws::new(5, Subject::Customer { id: 0 });
         assert_eq!(terminals.draw_near(near, &mut draws), Some(id));
         assert_eq!(terminals.draw_near(outside, &mut draws), None);

@@ -76,18 +76,12 @@ pub fn evaluate(question: &Question, step: Step) -> Evaluation {
     }
 }
 
-/// The probability from which flagging costs least on `rows`: reviews plus the frauds that are missed.
-pub fn cheapest_threshold(rows: Vec<RankedRow>, review_cost: f64) -> f64 {
-    let ranking = Ranking::new(rows);
-    let steps = ranking.cumulative();
-    let saved = |at: &Cumulative| at.fraud_cost - review_cost * (at.frauds + at.genuine);
-    let Some(best) = steps.iter().max_by(|first, second| saved(first).total_cmp(&saved(second))) else { return 0.5 };
-    if saved(best) <= 0.0 {
-        return 1.0;
-    }
-    // Half-way to the next lower score, so that a new row which scores a hair less is treated alike.
-    let next = steps.iter().find(|at| at.probability < best.probability).map_or(best.probability, |at| at.probability);
-    f64::midpoint(best.probability, next)
+/// The probability from which a review pays for itself: its cost over what the frauds among `rows` cost on average (Elkan, 2001, for
+/// calibrated probabilities). The cheapest threshold on a few dozen frauds would follow their amounts rather than the model.
+pub fn break_even(rows: &[RankedRow], review_cost: f64) -> f64 {
+    let frauds = || rows.iter().filter(|row| row.fraud);
+    let mean_cost = frauds().map(|row| row.weight * row.fraud_cost).sum::<f64>() / frauds().map(|row| row.weight).sum::<f64>();
+    if mean_cost > 0.0 { (review_cost / mean_cost).min(1.0) } else { 0.5 }
 }
 
 /// Rows as a ranking takes them; a fraud costs a share of its amount, or `fraud_cost` itself where there are no amounts.
@@ -302,20 +296,24 @@ fn score_distribution(rows: &[RankedRow], total: &Cumulative) -> Vec<ScoreBin> {
 mod tests {
     use super::*;
 
-    fn row(probability: f64, fraud: bool, fraud_cost: f64) -> RankedRow {
-        RankedRow { probability, fraud, weight: 1.0, fraud_cost }
+    fn row(fraud: bool, weight: f64, fraud_cost: f64) -> RankedRow {
+        RankedRow { probability: 0.5, fraud, weight, fraud_cost }
     }
 
     #[test]
-    fn the_cheapest_threshold_is_where_a_review_no_longer_pays() {
-        let rows =
-            vec![row(0.9, true, 100.0), row(0.8, false, 0.0), row(0.7, true, 100.0), row(0.1, false, 0.0), row(0.05, true, 1.0)];
-        assert_eq!(cheapest_threshold(rows, 5.0), 0.4);
+    fn a_review_pays_from_its_cost_over_the_mean_fraud_on() {
+        let rows = [row(true, 1.0, 100.0), row(true, 3.0, 20.0), row(false, 9.0, 1e6)];
+        assert_eq!(break_even(&rows, 4.0), 0.1);
     }
 
     #[test]
-    fn when_reviews_cost_more_than_frauds_nothing_is_flagged() {
-        assert_eq!(cheapest_threshold(vec![row(0.9, true, 1.0), row(0.1, false, 0.0)], 5.0), 1.0);
+    fn when_reviews_cost_more_than_frauds_only_certain_frauds_are_flagged() {
+        assert_eq!(break_even(&[row(true, 1.0, 1.0)], 5.0), 1.0);
+    }
+
+    #[test]
+    fn without_a_known_cost_the_threshold_is_one_half() {
+        assert_eq!(break_even(&[row(false, 1.0, 1.0)], 5.0), 0.5);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::Step;
 use crate::boosted::{self, BoostedError, Boosting};
 use crate::calibrate::{Outcome, calibrate};
 use crate::dataset::{Dataset, DatasetError};
-use crate::evaluate::{Question, cheapest_threshold, evaluate, ranked};
+use crate::evaluate::{Question, break_even, evaluate, ranked};
 use crate::evaluation::{Evaluation, Importance};
 use crate::folds::{Fold, Judgement, folds};
 use crate::leaks::{self, Leak};
@@ -280,14 +280,14 @@ impl Maker<'_> {
         })
     }
 
-    /// From what a model said of rows later than those it learnt from: the map to probabilities, and the threshold that costs least.
+    /// From what a model said of rows later than those it learnt from: the map to probabilities, and the threshold.
     fn calibrate(&self, judgement: &Judgement) -> (Calibration, f64) {
         let outcomes: Vec<Outcome> = judgement.outcomes.iter().map(|(_, outcome)| *outcome).collect();
         let calibration = calibrate(&outcomes);
         let rows: Vec<usize> = judgement.outcomes.iter().map(|(row, _)| *row).collect();
         let probabilities: Vec<f64> = outcomes.iter().map(|outcome| calibration.probability(outcome.margin)).collect();
         let ranked = ranked(self.data, &rows, &probabilities, self.options.fraud_cost);
-        let threshold = cheapest_threshold(ranked, self.options.review_cost);
+        let threshold = break_even(&ranked, self.options.review_cost);
         (calibration, threshold)
     }
 

@@ -23,7 +23,9 @@ pub enum AllowedOrigins {
 
 /// An argument that no browser would send as its origin.
 #[derive(Debug, Error)]
-#[error("--cors-origin {0} is no web origin; write scheme, host and port only, like https://shop.example or http://localhost:8080")]
+#[error(
+    "--cors-origin {0} is no web origin; write scheme, host and port only, like https://shop.example or http://localhost:8080"
+)]
 pub struct OriginError(String);
 
 impl AllowedOrigins {
@@ -95,7 +97,8 @@ mod tests {
 
     #[test]
     fn what_no_browser_sends_is_refused_at_the_start() {
-        for wrong in ["shop.example", "https://", "https://shop.example/", "https://shop.example/path", "ftp://shop.example", ""] {
+        for wrong in ["shop.example", "https://", "https://shop.example/", "https://shop.example/path", "ftp://shop.example", ""]
+        {
             assert!(AllowedOrigins::from_arguments(&[wrong.to_owned()]).is_err(), "{wrong}");
         }
     }

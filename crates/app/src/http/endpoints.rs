@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ALLOW, HeaderMap, TRANSFER_ENCODING, CONTENT_LENGTH};
+use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 
 use super::answer::{self, Answer};
 use super::progress::Progress;

@@ -78,7 +78,10 @@ impl Metrics {
         let request_durations = registered(
             &registry,
             HistogramVec::new(
-                durations("assay_http_request_duration_seconds", "From a request's headers to its answer, by route, method and status."),
+                durations(
+                    "assay_http_request_duration_seconds",
+                    "From a request's headers to its answer, by route, method and status.",
+                ),
                 &["route", "method", "status"],
             ),
         );
@@ -97,7 +100,10 @@ impl Metrics {
             in_flight: registered(&registry, IntGauge::new("assay_http_requests_in_flight", "Requests being read or answered.")),
             scoring_durations: registered(
                 &registry,
-                Histogram::with_opts(durations("assay_scoring_duration_seconds", "From a request's rows to their probabilities.")),
+                Histogram::with_opts(durations(
+                    "assay_scoring_duration_seconds",
+                    "From a request's rows to their probabilities.",
+                )),
             ),
             rows_scored: registered(&registry, IntCounter::new("assay_rows_scored_total", "Rows scored.")),
             resident_bytes: registered(&registry, Gauge::new("process_resident_memory_bytes", "Memory of the process.")),

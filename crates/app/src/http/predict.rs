@@ -190,11 +190,42 @@ mod tests {
 
     #[test]
     fn only_numbers_of_json_are_numbers() {
-        let wrong = ["+1", ".5", "1.", "01", "-", "-.5", "1e", "1e+", "0x10", "NaN", "Infinity", "-Infinity", "inf", "1_0", "1.e5", "--1", "1,", "١"];
+        let wrong = [
+            "+1",
+            ".5",
+            "1.",
+            "01",
+            "-",
+            "-.5",
+            "1e",
+            "1e+",
+            "0x10",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "inf",
+            "1_0",
+            "1.e5",
+            "--1",
+            "1,",
+            "١",
+        ];
         for number in wrong {
             assert!(check(format!("{{\"features\":[1,{number},\"DE\"]}}").as_bytes()).is_err(), "{number}");
         }
-        for number in ["0", "-0", "0.0", "-0.0e-0", "1E5", "1e+05", "5e-324", "1e-999", "1.7976931348623157e308", "18446744073709551616", "123456789012345678901234567890"] {
+        for number in [
+            "0",
+            "-0",
+            "0.0",
+            "-0.0e-0",
+            "1E5",
+            "1e+05",
+            "5e-324",
+            "1e-999",
+            "1.7976931348623157e308",
+            "18446744073709551616",
+            "123456789012345678901234567890",
+        ] {
             assert!(check(format!("{{\"features\":[1,{number},\"DE\"]}}").as_bytes()).is_ok(), "{number}");
         }
     }
@@ -243,7 +274,11 @@ mod tests {
     fn body() -> impl Strategy<Value = String> {
         let inner = prop_oneof![row(), prop::collection::vec(row(), 1..5).prop_map(|rows| format!("[{}]", rows.join(",")))];
         (inner, prop::collection::vec(piece(), 0..3)).prop_map(|(features, other)| {
-            if other.is_empty() { format!("{{\"features\":{features}}}") } else { format!("{{\"x\":{},\"features\":{features}}}", other.concat()) }
+            if other.is_empty() {
+                format!("{{\"features\":{features}}}")
+            } else {
+                format!("{{\"x\":{},\"features\":{features}}}", other.concat())
+            }
         })
     }
 

@@ -214,7 +214,9 @@ pub mod tests {
     #[test]
     fn codes_are_words_and_no_two_are_the_same() {
         let mut codes: Vec<_> = one_of_each().iter().map(Refusal::code).collect();
-        assert!(codes.iter().all(|code| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')));
+        assert!(
+            codes.iter().all(|code| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'))
+        );
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), one_of_each().len());

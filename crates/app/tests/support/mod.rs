@@ -41,7 +41,8 @@ pub fn model(features: Vec<Feature>, linear: Option<Linear>, trees: &str) -> (Ar
 
 /// A linear model of the 30 features of the seed system: `Time`, `V1` … `V28`, `Amount`, none ever missing.
 pub fn seed_model() -> (Artifact, Vec<u8>) {
-    let names = std::iter::once("Time".to_owned()).chain((1..=28).map(|number| format!("V{number}"))).chain(["Amount".to_owned()]);
+    let names =
+        std::iter::once("Time".to_owned()).chain((1..=28).map(|number| format!("V{number}"))).chain(["Amount".to_owned()]);
     let features: Vec<Feature> = names.map(|name| Feature { name, kind: FeatureKind::Number, missing_seen: false }).collect();
     let term = |feature| Term { feature, level: None, coefficient: 0.01 * (feature as f64 - 12.5), when_missing: 0.0 };
     let terms = (1..features.len()).map(term).collect();
@@ -228,7 +229,11 @@ pub struct Reply {
 impl Reply {
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().filter_map(|line| line.split_once(": ")).find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     pub fn text(&self) -> &str {

@@ -1,0 +1,33 @@
+# The door to everything. `make` alone says what there is.
+SHELL := /bin/bash
+# Tools that the setup script brings (CMake, Python and its packages) come first.
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+.PHONY: help setup build demo test audit bench clean
+
+help: ## say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: ## install what building needs and this machine lacks
+	@scripts/setup build
+
+build: setup ## build the release binary, target/release/assay
+	cargo build --release --locked -p assay
+
+demo: build ## simulate a card history, train, evaluate, and serve on port 5000
+	target/release/assay demo --bind 127.0.0.1:5000
+
+test: ## everything that CI checks
+	@scripts/setup build test
+	@scripts/test
+
+audit: ## licences, bans, sources and known faults of every dependency
+	@scripts/setup audit
+	cargo deny --locked check
+
+bench: build ## measure against the peers, and write docs/performance.md
+	@scripts/setup bench
+	benches/peers/run
+
+clean: ## remove what was built here
+	rm -rf target .tools demo

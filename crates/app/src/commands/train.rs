@@ -1,0 +1,288 @@
+//! `assay train`: a card history in, a judged model out.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use assay_model::manifest::Learner;
+use assay_trainer::dataset::{Dataset, Roles};
+use assay_trainer::evaluate::RESAMPLES;
+use assay_trainer::report::{ModelSummary, Report, html, json, text};
+use assay_trainer::train::{Options, SplitBy, Trained, train};
+use clap::{Args, ValueEnum};
+
+use super::{Failure, say};
+use crate::duration::Seconds;
+use crate::input;
+use crate::input_arguments::InputArguments;
+use crate::output::{WholeFile, make_folder, write_whole};
+use crate::progress::Steps;
+
+/// Train a fraud model on a history of transactions, and judge it on the part that it did not see.
+#[derive(Args, Clone, Debug)]
+pub struct Train {
+    /// History: CSV (also in .zip, .gz or .zst) or Parquet; paths or http(s) URLs, read one after another.
+    #[arg(required = true)]
+    pub data: Vec<String>,
+
+    /// File to write the model to.
+    #[arg(long, value_name = "MODEL")]
+    pub out: PathBuf,
+
+    /// Folder to write the report to: index.html and report.json.
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+
+    /// What learns: boosted trees (LightGBM), or the logistic regression of the 2017 workshop.
+    #[arg(long, value_enum, default_value_t = LearnerName::BoostedTrees)]
+    pub learner: LearnerName,
+
+    /// Column of the label, 1 for fraud [default: the last column that has no other role].
+    #[arg(long, value_name = "COLUMN")]
+    pub label: Option<String>,
+
+    /// Column that says how many rows each row counts as.
+    #[arg(long, value_name = "COLUMN")]
+    pub weight: Option<String>,
+
+    /// Column of the event time [default: `Time`, or the only column of timestamps].
+    #[arg(long, value_name = "COLUMN")]
+    pub time: Option<String>,
+
+    /// Column of the amount, for figures in money [default: `Amount` or `TX_AMOUNT`].
+    #[arg(long, value_name = "COLUMN")]
+    pub amount: Option<String>,
+
+    /// Column to leave out; may be repeated.
+    #[arg(long, value_name = "COLUMN")]
+    pub drop: Vec<String>,
+
+    /// How a fifth of the rows is held back: the last by time, or by chance [default: by time when there is one].
+    #[arg(long, value_enum)]
+    pub split: Option<SplitName>,
+
+    /// Time before the first row held back whose labels were not known yet, like 7d or 12h; a number without unit is seconds.
+    #[arg(long, value_name = "DURATION", default_value = "0")]
+    pub gap: Seconds,
+
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u32,
+
+    /// Cost of looking at one flagged transaction, in the currency of the amounts.
+    #[arg(long, value_name = "MONEY", default_value_t = 5.0, value_parser = positive)]
+    pub review_cost: f64,
+
+    /// Cost of a missed fraud: a share of its amount [default: 1], or without amounts the cost itself [default: 100].
+    #[arg(long, value_name = "SHARE|MONEY", value_parser = positive)]
+    pub fraud_cost: Option<f64>,
+
+    /// Share of the genuine transactions that the history kept, when it was thinned out; probabilities are corrected for it.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub genuine_kept: Option<f64>,
+
+    /// LightGBM's own setting, like num_leaves=31, instead of searching for settings; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub set: Vec<(String, String)>,
+
+    /// How many trees to grow, instead of stopping early.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rounds: Option<u32>,
+
+    /// Bootstrap resamples behind each 95 % interval.
+    #[arg(long, default_value_t = RESAMPLES, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub resamples: u32,
+
+    /// Threads to use [default: one per core]; the model does not depend on it.
+    #[arg(long)]
+    pub threads: Option<NonZeroUsize>,
+
+    /// The history came from `assay simulate`: the model says so.
+    #[arg(long)]
+    pub simulated: bool,
+
+    /// Print the report as JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub input: InputArguments,
+}
+
+/// Learners by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LearnerName {
+    /// Gradient-boosted trees, settings searched, calibrated.
+    BoostedTrees,
+    /// Logistic regression as in the 2017 workshop: balanced classes, C by 10-fold cross-validation.
+    Logistic,
+}
+
+/// Splits by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitName {
+    /// The last fifth by time.
+    Time,
+    /// A fifth by chance, the same rows as scikit-learn's `train_test_split` with this seed.
+    Random,
+}
+
+/// Trains, writes the model and the report, and says how it went.
+pub fn run(arguments: &Train) -> Result<(), Failure> {
+    let threads = arguments.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN).get();
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().ok();
+    let out = WholeFile::begin(&arguments.out)?;
+    if let Some(folder) = &arguments.report {
+        make_folder(folder)?;
+    }
+    let data = read(arguments)?;
+    let steps = Steps::default();
+    let trained = train(&data, &options(arguments, &data, threads), &|step, done, total| steps.show(step, done, total));
+    steps.clear();
+    let trained = trained?;
+    std::io::Write::write_all(&mut out.writer()?, &trained.bytes).map_err(|error| out.failed(&error))?;
+    out.finish()?;
+    report(arguments, &data, &trained)
+}
+
+fn read(arguments: &Train) -> Result<Dataset, Failure> {
+    let table = input::read(&arguments.data, &arguments.input.options())?;
+    let (rows, columns) = (table.rows(), table.columns.len());
+    let roles = Roles {
+        label: arguments.label.clone(),
+        weight: arguments.weight.clone(),
+        time: arguments.time.clone(),
+        amount: arguments.amount.clone(),
+        drop: arguments.drop.clone(),
+    };
+    let data = Dataset::new(table, &roles).map_err(|error| format!("{}: {error}", arguments.data.join(", ")))?;
+    if !arguments.json {
+        let frauds = data.fraud.iter().filter(|&&fraud| fraud).count();
+        say(format_args!("Read {}: {rows} rows, {columns} columns, {frauds} frauds.", arguments.data.join(", ")));
+        say(roles_taken(arguments, &data));
+    }
+    Ok(data)
+}
+
+/// Which column has which role, and which of them were taken without being asked for.
+fn roles_taken(arguments: &Train, data: &Dataset) -> String {
+    let label = if arguments.label.is_some() { "" } else { " (the last column; another with --label)" };
+    let time = match &data.time {
+        Some(time) if time.taken_by_default => format!("{} (taken by default; another with --time)", time.column),
+        Some(time) => time.column.clone(),
+        None => "none".into(),
+    };
+    let amount = data.amount.as_ref().map_or("none", |amount| &amount.column);
+    format!("Label: {}{label}. Event time: {time}. Amount: {amount}. Features: {}.", data.label, data.features.len())
+}
+
+fn options(arguments: &Train, data: &Dataset, threads: usize) -> Options {
+    Options {
+        learner: match arguments.learner {
+            LearnerName::BoostedTrees => Learner::BoostedTrees,
+            LearnerName::Logistic => Learner::Logistic,
+        },
+        split: match arguments.split {
+            None => SplitBy::Default,
+            Some(SplitName::Time) => SplitBy::Time,
+            Some(SplitName::Random) => SplitBy::Random,
+        },
+        gap_seconds: arguments.gap.0,
+        seed: arguments.seed,
+        threads,
+        review_cost: arguments.review_cost,
+        fraud_cost: arguments.fraud_cost.unwrap_or(if data.amount.is_some() { 1.0 } else { 100.0 }),
+        genuine_kept: arguments.genuine_kept,
+        settings: arguments.set.iter().cloned().collect::<BTreeMap<_, _>>(),
+        rounds: arguments.rounds.map(|rounds| rounds as usize),
+        resamples: arguments.resamples,
+        simulated: arguments.simulated,
+        made_by: format!("assay {}", env!("CARGO_PKG_VERSION")),
+    }
+}
+
+fn report(arguments: &Train, data: &Dataset, trained: &Trained) -> Result<(), Failure> {
+    let title = "How good is this fraud model?";
+    let report =
+        Report { title, model: summary(data, trained), evaluations: &trained.evaluations, importance: &trained.importance };
+    if let Some(folder) = &arguments.report {
+        write_report(folder, &report)?;
+    }
+    if arguments.json {
+        say(json(&report));
+        return Ok(());
+    }
+    for note in &report.model.notes {
+        say(note);
+    }
+    say(format_args!("\n{}", text(&trained.evaluations)));
+    say(format_args!("Model: {} ({} bytes)", arguments.out.display(), trained.bytes.len()));
+    if let Some(folder) = &arguments.report {
+        say(format_args!("Report: {}", folder.join("index.html").display()));
+    }
+    say(format_args!("Serve it: assay serve --model {}", arguments.out.display()));
+    Ok(())
+}
+
+/// Writes `index.html` and `report.json` into `folder`.
+pub fn write_report(folder: &Path, report: &Report) -> Result<(), Failure> {
+    make_folder(folder)?;
+    write_whole(&folder.join("index.html"), html(report).as_bytes())?;
+    write_whole(&folder.join("report.json"), format!("{:#}\n", json(report)).as_bytes())?;
+    Ok(())
+}
+
+fn summary(data: &Dataset, trained: &Trained) -> ModelSummary {
+    let manifest = trained.artifact.manifest();
+    let mut notes = trained.notes.clone();
+    if manifest.training.simulated {
+        notes.insert(
+            0,
+            "The history is simulated: this model is for trying things out, not for deciding about people's payments.".into(),
+        );
+    }
+    let own = [("learner", manifest.learner.name().to_owned()), ("seed", manifest.training.seed.to_string())];
+    let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+    ModelSummary {
+        learner: manifest.learner.name().replace('-', " "),
+        label: data.label.clone(),
+        features: data.features.len(),
+        rows_trained: manifest.training.rows,
+        frauds_trained: manifest.training.frauds,
+        training_range: training_range(trained),
+        settings: own.chain(manifest.training.settings.clone()).collect(),
+        notes,
+        commands: vec![std::env::args().collect::<Vec<_>>().join(" ")],
+    }
+}
+
+fn training_range(trained: &Trained) -> String {
+    let training = &trained.artifact.manifest().training;
+    match (&training.time_column, training.time_range) {
+        (Some(column), Some((first, last))) => format!("{column} {first} to {last}"),
+        _ => "rows drawn by chance".into(),
+    }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let plain =
+        |part: &str| !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-+.,".contains(letter));
+    match text.split_once('=') {
+        Some((name, value)) if plain(name) && plain(value) => Ok((name.into(), value.into())),
+        _ => Err("write it as NAME=VALUE, as in num_leaves=31".into()),
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|number: &f64| *number > 0.0 && number.is_finite())
+        .ok_or_else(|| "a number above 0 is needed".into())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|number: &f64| *number > 0.0 && *number <= 1.0)
+        .ok_or_else(|| "a share above 0 and at most 1 is needed".into())
+}

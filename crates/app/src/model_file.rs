@@ -1,0 +1,51 @@
+//! A model file, read and checked.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use assay_model::artifact::MAX_ARTIFACT_BYTES;
+use assay_model::{Artifact, ArtifactError};
+use thiserror::Error;
+
+/// Why there is no model.
+#[derive(Debug, Error)]
+pub enum ModelFileError {
+    /// The operating system did not give us the file.
+    #[error("cannot read the model {path}: {problem}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The file is no model that may be used.
+    #[error("cannot use the model {path}: {problem}")]
+    Refused {
+        /// The file.
+        path: String,
+        /// Why.
+        problem: ArtifactError,
+    },
+}
+
+/// Reads the model at `path` and checks all of it, golden rows included.
+pub fn load(path: &Path) -> Result<Artifact, ModelFileError> {
+    let name = || path.display().to_string();
+    let bytes = read(path).map_err(|problem| ModelFileError::Unreadable { path: name(), problem })?;
+    Artifact::read(&bytes).map_err(|problem| ModelFileError::Refused { path: name(), problem })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    if path.is_dir() {
+        return Err("it is a folder; name the model file in it".into());
+    }
+    let mut bytes = Vec::new();
+    // One byte more than the limit is enough for the artifact to refuse it by its size.
+    let read = File::open(path).and_then(|file| file.take(MAX_ARTIFACT_BYTES + 1).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file; train one with `assay train`, or correct the path".into(),
+        io::ErrorKind::PermissionDenied => "this user may not read it; change its permissions or the user".into(),
+        _ => format!("{error}; check the path and the disk"),
+    })
+}
