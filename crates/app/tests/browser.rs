@@ -1,5 +1,7 @@
 //! A real browser, a page from another origin, and `POST /predict` with a JSON content type, which needs a preflight.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
@@ -17,13 +19,11 @@ fn a_page_of_another_origin_may_call_predict_when_it_is_allowed() {
     let named = Server::start(&mixed_model().1, &["--cors-origin", &origin]);
     let closed = Server::start(&mixed_model().1, &["--cors-origin", "https://shop.example"]);
     let calls = [("open", &open, ""), ("named", &named, ""), ("closed", &closed, ""), ("refused", &open, "null")];
-    let script: String = calls
-        .iter()
-        .map(|(id, server, body)| {
-            let body = if body.is_empty() { r#"{features:[1,2,"FR"]}"# } else { body };
-            format!("call('{id}', 'http://{}/predict', {body});\n", server.address)
-        })
-        .collect();
+    let call = |(id, server, body): (&str, &Server, &str)| {
+        let body = if body.is_empty() { r#"{features:[1,2,"FR"]}"# } else { body };
+        format!("call('{id}', 'http://{}/predict', {body});", server.address)
+    };
+    let script = calls.map(call).join("\n");
     thread::spawn(move || serve_page(&pages, &page(&script)));
 
     let dom = dom_after_loading(&origin);

@@ -1,6 +1,7 @@
 //! What the tests of `assay serve` share: small models, the real binary, and a client that sends exactly what it is told.
 
 #![expect(dead_code, reason = "each test binary uses its part of this")]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -75,16 +76,15 @@ pub fn forest_model(trees: usize, leaves: usize, features: usize) -> (Artifact, 
 }
 
 fn tree(number: usize, leaves: usize, features: usize, random: &mut Random) -> String {
-    // Children: a node by its number, a leaf by minus its number minus one.
+    // Children: a node by its number, a leaf by the complement of its number.
     let mut children: Vec<[i64; 2]> = Vec::new();
     for node in 0..leaves - 1 {
-        let split = random.below(node + 1) as i64;
-        for child in children.iter_mut().flatten() {
-            if *child == -split - 1 {
-                *child = node as i64;
-            }
+        let split = !random.below(node + 1);
+        let node = i64::try_from(node).unwrap();
+        for child in children.iter_mut().flatten().filter(|child| **child == split) {
+            *child = node;
         }
-        children.push([-split - 1, -(node as i64 + 1) - 1]);
+        children.push([split, !(node + 1)]);
     }
     let list = |values: Vec<String>| values.join(" ");
     let splits = list((1..leaves).map(|_| random.below(features).to_string()).collect());
@@ -112,8 +112,8 @@ impl Random {
     }
 
     /// Below `limit`.
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.unit() * limit as f64) as usize
+    pub fn below(&mut self, limit: usize) -> i64 {
+        i64::try_from(self.next() % limit as u64).unwrap()
     }
 
     /// 0…1.

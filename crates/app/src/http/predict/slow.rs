@@ -54,12 +54,13 @@ enum Stage {
 }
 
 impl Story<'_> {
+    /// The value being read, or the one after which it went wrong; the first, when it went wrong before it.
     fn place(&self) -> Place {
-        Place::new(self.row, self.column, &self.feature().name)
+        Place::new(self.row, self.column.max(1), &self.feature().name)
     }
 
     fn feature(&self) -> &Feature {
-        &self.features[self.column - 1]
+        &self.features[self.column.max(1) - 1]
     }
 
     /// Keeps the reason; the error only ends the reading.
@@ -100,16 +101,12 @@ impl Story<'_> {
 
     /// A value of the right JSON type for its feature, or `None`.
     fn take<E: Error>(&mut self, value: Option<f64>) -> Result<(), E> {
-        match value {
-            Some(value) => {
-                self.rows.push(value);
-                Ok(())
-            }
-            None => {
-                let refusal = self.wrong_kind();
-                Err(self.refuse(refusal))
-            }
-        }
+        let Some(value) = value else {
+            let refusal = self.wrong_kind();
+            return Err(self.refuse(refusal));
+        };
+        self.rows.push(value);
+        Ok(())
     }
 
     fn take_number<E: Error>(&mut self, value: f64) -> Result<(), E> {
@@ -124,10 +121,9 @@ impl Story<'_> {
     /// The rest of a row from `self.column` on, up to its end.
     fn take_rest<'de, A: SeqAccess<'de>>(&mut self, mut values: A) -> Result<(), A::Error> {
         while self.column < self.features.len() {
-            self.column += 1;
             self.stage = Stage::Cell;
             if values.next_element_seed(Element(self))?.is_none() {
-                return Err(self.wrong_count(self.column - 1));
+                return Err(self.wrong_count(self.column));
             }
         }
         self.stage = Stage::Surplus;
@@ -227,10 +223,15 @@ impl<'de> DeserializeSeed<'de> for Element<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        if self.0.stage == Stage::Row
-            && let Err(refusal) = self.0.next_row()
-        {
-            return Err(self.0.refuse(refusal));
+        let story = &mut *self.0;
+        match story.stage {
+            Stage::Row => {
+                if let Err(refusal) = story.next_row() {
+                    return Err(story.refuse(refusal));
+                }
+            }
+            Stage::Cell => story.column += 1,
+            _ => {}
         }
         json.deserialize_any(self)
     }
