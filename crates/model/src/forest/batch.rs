@@ -8,6 +8,7 @@
 #![expect(clippy::inline_always, reason = "what runs inside the SIMD dispatch must be compiled into it")]
 
 use std::collections::BTreeMap;
+use std::hint::select_unpredictable;
 
 use super::{Child, Forest, Missing, Node, Split, Tree};
 
@@ -131,11 +132,12 @@ macro_rules! add_leaves {
         #[inline(always)]
         fn $name(questions: &[Question<$leaves>], leaves: &[f64], codes: &[Codes], sums: &mut [f64; LANES]) {
             let mut alive = [<$leaves>::MAX; LANES];
-            for question in questions {
-                let codes = &codes[question.slot as usize];
+            for &Question { slot, code, keep } in questions {
+                let codes = &codes[slot as usize];
                 for lane in 0..LANES {
-                    let keep = if codes[lane] > question.code { question.keep } else { <$leaves>::MAX };
-                    alive[lane] &= keep;
+                    // All ones for a yes. A choice between two values is compiled into a gather, several times slower.
+                    let yes = <$leaves>::from(codes[lane] <= code).wrapping_neg();
+                    alive[lane] &= keep | yes;
                 }
             }
             for lane in 0..LANES {
@@ -177,14 +179,12 @@ impl Slot {
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a forest has far fewer than 2^31 thresholds")]
 fn count_below(sorted: &[f64], values: &[f64; LANES]) -> Codes {
+    let values = values.map(|value| if value.is_nan() { 0.0 } else { value });
     let mut counts = [0_usize; LANES];
     let mut step = sorted.len().div_ceil(2);
     while step > 0 {
-        for (count, &value) in counts.iter_mut().zip(values) {
-            let value = if value.is_nan() { 0.0 } else { value };
-            if sorted[*count + step - 1] < value {
-                *count += step;
-            }
+        for (count, value) in counts.iter_mut().zip(values) {
+            *count = select_unpredictable(sorted[*count + step - 1] < value, *count + step, *count);
         }
         step /= 2;
     }
