@@ -90,6 +90,16 @@ fn a_body_that_does_not_end_is_answered_408() {
 }
 
 #[test]
+fn a_client_that_does_not_take_its_answers_is_cut_off() {
+    let server = server(&["--answer-timeout", "0.3"]);
+    let mut client = server.connect();
+    let requests = "GET /openapi.json HTTP/1.1\r\nHost: test\r\n\r\n".repeat(1_000);
+    while client.try_send(&requests).is_ok() {}
+    assert_eq!(rejected(&server, "slow_answer"), 1.0);
+    still_serves(&server);
+}
+
+#[test]
 fn a_body_that_breaks_off_harms_nobody() {
     let server = server(&[]);
     let mut client = server.connect();

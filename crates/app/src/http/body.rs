@@ -15,6 +15,9 @@ use super::progress::{Progress, Stage};
 use super::refusal::Refusal;
 use super::worker::Worker;
 
+/// Room that is made for an announced length before its bytes are here: anybody can announce.
+const TRUSTED_BYTES: usize = 1 << 20;
+
 /// All bytes of a body.
 pub enum Body {
     /// It came in one piece, which we never copied.
@@ -47,14 +50,13 @@ pub async fn read(mut incoming: Incoming, worker: &Worker, progress: &Rc<Progres
         return Ok(Body::Piece(first));
     }
     let mut held = Held { all: &worker.shared.unfinished_body_bytes, ours: 0 };
-    held.take(announced.max(first.len()))?;
-    let mut whole = Vec::with_capacity(announced);
+    let mut whole = Vec::with_capacity(announced.min(TRUSTED_BYTES));
     let mut piece = Some(first);
     while let Some(bytes) = piece {
         if whole.len() + bytes.len() > limit {
             return Err(Refusal::BodyTooLarge { limit });
         }
-        held.take((whole.len() + bytes.len()).saturating_sub(held.ours))?;
+        held.take(bytes.len())?;
         whole.extend_from_slice(&bytes);
         piece = next_piece(&mut incoming, worker, progress).await?;
     }
