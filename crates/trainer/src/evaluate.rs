@@ -104,7 +104,7 @@ fn resample(ranking: &Ranking, working: &Working, question: &Question, step: Ste
     (0..question.resamples)
         .into_par_iter()
         .map(|number| {
-            let mut random = Xoshiro256PlusPlus::seed_from_u64(u64::from(question.seed) << 32 | u64::from(number));
+            let mut random = Xoshiro256PlusPlus::seed_from_u64((u64::from(question.seed) << 32) | u64::from(number));
             let times = draw(ranking.rows().len(), &mut random);
             let finished = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             step("resampling for intervals", finished, u64::from(question.resamples));
@@ -118,7 +118,7 @@ fn draw(rows: usize, random: &mut Xoshiro256PlusPlus) -> Vec<u32> {
     let mut times = vec![0; rows];
     for _ in 0..rows {
         // Lemire's multiplication; with 64 random bits its bias is far below anything an interval shows.
-        times[(u128::from(random.next_u64()) * rows as u128 >> 64) as usize] += 1;
+        times[((u128::from(random.next_u64()) * rows as u128) >> 64) as usize] += 1;
     }
     times
 }

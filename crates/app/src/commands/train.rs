@@ -81,7 +81,7 @@ pub struct Train {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub genuine_kept: Option<f64>,
 
-    /// LightGBM's own setting, like num_leaves=31, instead of searching for settings; may be repeated.
+    /// LightGBM's own setting, like `num_leaves=31`, instead of searching for settings; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
 

@@ -12,8 +12,8 @@ const NAMES: usize = 34;
 pub fn text(evaluations: &[Evaluation]) -> String {
     let Some(chosen) = evaluations.first() else { return String::new() };
     let row = |name: &str, cells: &mut dyn Iterator<Item = String>| {
-        let cells: String = cells.map(|cell| format!("{cell:<COLUMN$}")).collect();
-        format!("{name:<NAMES$}{cells}").trim_end().to_owned() + "\n"
+        let cells: Vec<String> = cells.map(|cell| format!("{cell:<COLUMN$}")).collect();
+        format!("{name:<NAMES$}{}", cells.concat()).trim_end().to_owned() + "\n"
     };
     let of_each = |name: &str, cell: &dyn Fn(&Evaluation) -> String| row(name, &mut evaluations.iter().map(cell));
     let mut lines = of_each("Rows held back", &|evaluation| shorten(&evaluation.rows_described, COLUMN - 2));
