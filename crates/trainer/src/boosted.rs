@@ -87,15 +87,22 @@ pub fn candidates() -> Vec<Settings> {
 }
 
 impl Boosting<'_> {
-    /// Tries `candidates` on `folds`, of which there is at least one, and gives the one with the highest average precision.
-    pub fn search(&self, candidates: &[Settings], folds: &[Fold], step: Step) -> Result<Found, BoostedError> {
+    /// Tries `candidates` on `folds`, of which there is at least one, and gives the one with the highest average precision. Without
+    /// `rounds` it stops early; with them it judges models of that many trees, as the one to be made will have.
+    pub fn search(
+        &self,
+        candidates: &[Settings],
+        folds: &[Fold],
+        rounds: Option<usize>,
+        step: Step,
+    ) -> Result<Found, BoostedError> {
         let what = "searching settings of boosted trees";
         let fixed = self.fixed_parameters();
         let slices = folds.iter().map(|fold| Slice::new(self.data, fold, &fixed)).collect::<Result<Vec<_>, _>>()?;
         let mut best: Option<Found> = None;
         for (place, settings) in candidates.iter().enumerate() {
             step(what, place as u64, candidates.len() as u64);
-            let found = self.try_out(settings, &slices)?;
+            let found = self.try_out(settings, &slices, rounds)?;
             let is_better = |best: &Found| found.judgement.average_precision() > best.judgement.average_precision() + WORTHWHILE;
             if best.as_ref().is_none_or(is_better) {
                 best = Some(found);
@@ -119,10 +126,12 @@ impl Boosting<'_> {
         Ok(booster.text(rounds)?)
     }
 
-    fn try_out(&self, settings: &Settings, slices: &[Slice]) -> Result<Found, BoostedError> {
+    fn try_out(&self, settings: &Settings, slices: &[Slice], rounds: Option<usize>) -> Result<Found, BoostedError> {
         let parameters = with(&self.fixed_parameters(), settings);
-        let grown = slices.iter().map(|slice| slice.grow(self.data, &parameters)).collect::<Result<Vec<_>, _>>()?;
-        let rounds = best_round(&grown);
+        let (most, patience) = rounds.map_or((MOST_ROUNDS, PATIENCE), |rounds| (rounds, rounds));
+        let grown =
+            slices.iter().map(|slice| slice.grow(self.data, &parameters, most, patience)).collect::<Result<Vec<_>, _>>()?;
+        let rounds = rounds.unwrap_or_else(|| best_round(&grown));
         let mut judgement = Judgement::default();
         for (slice, grown) in slices.iter().zip(&grown) {
             let forest = BatchForest::new(Forest::from_lightgbm_text(&grown.booster.text(rounds)?)?);
@@ -169,12 +178,12 @@ impl<'a> Slice<'a> {
         Ok(Self { fold, earlier, later })
     }
 
-    /// Adds trees until the log-loss on the later rows has not fallen for [`PATIENCE`] rounds.
-    fn grow(&self, data: &Dataset, parameters: &str) -> Result<Grown<'_>, BoostedError> {
+    /// Adds at most so many trees, until the log-loss on the later rows has not fallen for `patience` rounds.
+    fn grow(&self, data: &Dataset, parameters: &str, most: usize, patience: usize) -> Result<Grown<'_>, BoostedError> {
         let mut booster = Booster::new(&self.earlier, Some(&self.later), parameters)?;
         let (mut losses, mut probabilities) = (Vec::new(), Vec::new());
         let (mut best, mut best_round) = (f64::INFINITY, 0);
-        while losses.len() < MOST_ROUNDS && losses.len() < best_round + PATIENCE && booster.round()? {
+        while losses.len() < most && losses.len() < best_round + patience && booster.round()? {
             booster.watched_probabilities(&mut probabilities)?;
             let loss = log_loss(data, &self.fold.later, &probabilities);
             losses.push(loss);

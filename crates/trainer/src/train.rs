@@ -221,12 +221,11 @@ impl Maker<'_> {
             notes.push(
                 "Too few frauds to choose settings by: the plainest were taken, and probabilities are not calibrated.".to_owned(),
             );
-            (candidates[0].clone(), boosted::DEFAULT_ROUNDS, Judgement::default())
+            (candidates[0].clone(), self.options.rounds.unwrap_or(boosted::DEFAULT_ROUNDS), Judgement::default())
         } else {
-            let found = self.boosting().search(&candidates, &folds, self.step)?;
+            let found = self.boosting().search(&candidates, &folds, self.options.rounds, self.step)?;
             (found.settings, found.rounds, found.judgement)
         };
-        let rounds = self.options.rounds.unwrap_or(rounds);
         if self.options.settings.is_empty()
             && let Some(baseline) = self.baseline(&folds)
             && baseline.judgement.average_precision() > judgement.average_precision()
