@@ -1,6 +1,8 @@
 //! Refusing histories that would make a model look good and be useless: the label in disguise, times from the future, resampling
 //! before the split.
 
+use std::collections::BTreeMap;
+
 use assay_model::FeatureKind;
 use thiserror::Error;
 
@@ -12,7 +14,7 @@ use crate::split::Split;
 pub const MOST_REPEATED_FRAUDS: f64 = 0.2;
 /// Frauds that lie exactly between two others, as a share, from which the history holds made-up frauds.
 pub const MOST_INTERPOLATED_FRAUDS: f64 = 0.2;
-/// A category with more levels than this is an identifier rather than the label in disguise.
+/// A column with more distinct values than this is an identifier or a measure rather than the label in other words.
 const MOST_LEVELS: usize = 20;
 
 /// A leak, and what to do about it.
@@ -76,35 +78,36 @@ pub fn check(data: &Dataset, split: &Split) -> Result<(), Leak> {
     check_interpolated(data)
 }
 
-/// Does one cut, one level, or being empty part the classes without a single error?
+/// Do its values, one cut, or being empty part the classes without a single error?
 fn tells_the_label(data: &Dataset, place: usize) -> bool {
     let (column, fraud) = (&data.columns[place], &data.fraud);
-    if (0..column.len()).all(|row| column[row].is_nan() == fraud[row])
-        || (0..column.len()).all(|row| column[row].is_nan() != fraud[row])
-    {
-        return true;
-    }
-    match &data.features[place].kind {
-        FeatureKind::Number => {
-            let range = |of: bool| {
-                let values =
-                    column.iter().zip(fraud).filter(|&(value, &is)| is == of && !value.is_nan()).map(|(&value, _)| value);
-                values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
-            };
-            let missing = column.iter().any(|value| value.is_nan());
-            let (frauds, genuine) = (range(true), range(false));
-            !missing && (frauds.1 < genuine.0 || genuine.1 < frauds.0)
+    let empty_is = |of: bool| column.iter().zip(fraud).all(|(value, &fraud)| value.is_nan() == (fraud == of));
+    let is_number = matches!(data.features[place].kind, FeatureKind::Number);
+    empty_is(true) || empty_is(false) || values_part(column, fraud) || (is_number && a_cut_parts(column, fraud))
+}
+
+/// Are there only a few values, empty being one of them, and none of them in both classes?
+fn values_part(column: &[f64], fraud: &[bool]) -> bool {
+    let mut classes = BTreeMap::new();
+    for (value, &fraud) in column.iter().zip(fraud) {
+        let class = *classes.entry(value.to_bits()).or_insert(fraud);
+        if class != fraud || classes.len() > MOST_LEVELS + 1 {
+            return false;
         }
-        FeatureKind::Category { levels } if levels.len() <= MOST_LEVELS => {
-            let mut seen = vec![[false; 2]; levels.len() + 1];
-            for (value, &fraud) in column.iter().zip(fraud) {
-                let level = (0..levels.len()).find(|&level| *value == level as f64).unwrap_or(levels.len());
-                seen[level][usize::from(fraud)] = true;
-            }
-            seen.iter().all(|seen| *seen != [true, true])
-        }
-        FeatureKind::Category { .. } => false,
     }
+    true
+}
+
+/// Are all frauds above all genuine rows, or below, and are only rows of one class empty?
+fn a_cut_parts(column: &[f64], fraud: &[bool]) -> bool {
+    let of_class = |of: bool| column.iter().zip(fraud).filter(move |&(_, &is)| is == of).map(|(&value, _)| value);
+    let range = |of: bool| {
+        let present = of_class(of).filter(|value| !value.is_nan());
+        present.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
+    };
+    let has_empty = |of: bool| of_class(of).any(f64::is_nan);
+    let (frauds, genuine) = (range(true), range(false));
+    (frauds.1 < genuine.0 || genuine.1 < frauds.0) && !(has_empty(true) && has_empty(false))
 }
 
 /// Is this column a time, never earlier than the event's, mostly later, and moving along with it? Gives the event time's name.
@@ -169,7 +172,10 @@ fn check_interpolated(data: &Dataset) -> Result<(), Leak> {
     let point = |row: usize| scales.iter().map(|&(place, scale)| data.columns[place][row] / scale).collect::<Vec<f64>>();
     let among: Vec<Vec<f64>> = spread_out(AMONG).into_iter().map(point).collect();
     let looked_at = spread_out(LOOKED_AT);
-    let between = looked_at.iter().filter(|&&row| lies_between_neighbours(&point(row), &among)).count();
+    // Who made frauds up may have chosen neighbours in columns of equal spread, or in columns as they are.
+    let nearness = [vec![1.0; scales.len()], scales.iter().map(|(_, scale)| scale * scale).collect()];
+    let made_up = |point: &[f64]| nearness.iter().any(|weights| lies_between_neighbours(point, &among, weights));
+    let between = looked_at.iter().filter(|&&row| made_up(&point(row))).count();
     if between >= 5 && between as f64 > MOST_INTERPOLATED_FRAUDS * looked_at.len() as f64 {
         return Err(Leak::Interpolated { between, looked_at: looked_at.len() });
     }
@@ -187,13 +193,10 @@ fn scales(data: &Dataset, frauds: &[usize]) -> Vec<(usize, f64)> {
     numbers.map(|place| (place, spread(place))).filter(|(_, spread)| *spread > 0.0 && spread.is_finite()).collect()
 }
 
-fn lies_between_neighbours(point: &[f64], among: &[Vec<f64>]) -> bool {
-    let mut distances: Vec<(f64, usize)> = among
-        .iter()
-        .enumerate()
-        .map(|(place, other)| (point.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum(), place))
-        .filter(|(distance, _)| *distance > 0.0)
-        .collect();
+fn lies_between_neighbours(point: &[f64], among: &[Vec<f64>], weights: &[f64]) -> bool {
+    let distance = |other: &[f64]| point.iter().zip(other).zip(weights).map(|((a, b), weight)| weight * (a - b) * (a - b)).sum();
+    let mut distances: Vec<(f64, usize)> =
+        among.iter().enumerate().map(|(place, other)| (distance(other), place)).filter(|(distance, _)| *distance > 0.0).collect();
     let nearest = NEIGHBOURS.min(distances.len());
     if nearest < 2 {
         return false;
