@@ -8,18 +8,23 @@ pub mod simulate;
 pub mod train;
 
 use std::fmt::Display;
+use std::io::{self, Write};
 
 /// Why a command did not do what it was asked; the text is one sentence.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A line for the person at the terminal. Results go to standard output, so that they can be piped; this is a result.
-#[expect(clippy::print_stdout, reason = "this is where commands speak")]
-pub fn say(line: impl Display) {
-    println!("{line}");
+/// A line for the person at the terminal. Results go to standard output, so that they can be piped; this is a result. A reader that has
+/// seen enough, as `head` has, is no failure.
+pub fn say(line: impl Display) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to standard output: {error}").into())
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Why a command failed, for the person at the terminal.
-#[expect(clippy::print_stderr, reason = "this is where commands speak")]
+/// Why a command failed, for the person at the terminal; when even that cannot be written, nobody is there to be told.
 pub fn complain(problem: impl Display) {
-    eprintln!("error: {problem}");
+    writeln!(io::stderr(), "error: {problem}").ok();
 }

@@ -3,6 +3,7 @@
 mod clock;
 mod commands;
 mod duration;
+mod flag_values;
 mod http;
 mod input;
 mod input_arguments;

@@ -38,6 +38,11 @@ impl<'a> WholeFile<'a> {
         self.file.reopen().map(BufWriter::new).map_err(|error| refused(self.path, &error))
     }
 
+    /// Writes all of its content.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.file.as_file().write_all(bytes).map_err(|error| self.failed(&error))
+    }
+
     /// Puts the file in its place, on the disk before it has its name.
     pub fn finish(self) -> Result<(), OutputError> {
         let path = self.path;
@@ -99,8 +104,7 @@ impl<'a> TableFile<'a> {
 /// Writes `bytes` to `path`.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     let file = WholeFile::begin(path)?;
-    let mut writer = file.writer()?;
-    writer.write_all(bytes).and_then(|()| writer.flush()).map_err(|error| file.failed(&error))?;
+    file.write(bytes)?;
     file.finish()
 }
 

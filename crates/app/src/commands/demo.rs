@@ -43,12 +43,12 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
         file("report/index.html"),
         arguments.bind,
         file("fraudtest.json")
-    ));
+    ))?;
     type_in(&["serve", "--model", &file("fraud.model"), "--bind", &arguments.bind])
 }
 
 fn type_in(words: &[&str]) -> Result<(), Failure> {
-    say(format_args!("\n$ assay {}", words.join(" ")));
+    say(format_args!("\n$ assay {}", words.join(" ")))?;
     match Cli::parse_from(std::iter::once(&"assay").chain(words)).command {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),

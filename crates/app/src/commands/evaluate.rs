@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::train::write_report;
 use super::{Failure, say};
+use crate::flag_values::{positive, probability};
 use crate::input_arguments::InputArguments;
 use crate::progress::Steps;
 use crate::{input, model_file};
@@ -40,15 +41,15 @@ pub struct Evaluate {
     pub weight: Option<String>,
 
     /// Probability from which a transaction is flagged [default: the model's own].
-    #[arg(long, value_name = "PROBABILITY")]
+    #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
     pub threshold: Option<f64>,
 
     /// Cost of looking at one flagged transaction [default: the model's own].
-    #[arg(long, value_name = "MONEY")]
+    #[arg(long, value_name = "MONEY", value_parser = positive)]
     pub review_cost: Option<f64>,
 
     /// Cost of a missed fraud: a share of its amount, or without amounts the cost itself [default: the model's own].
-    #[arg(long, value_name = "SHARE|MONEY")]
+    #[arg(long, value_name = "SHARE|MONEY", value_parser = positive)]
     pub fraud_cost: Option<f64>,
 
     /// Bootstrap resamples behind each 95 % interval.
@@ -82,12 +83,12 @@ pub fn run(arguments: &Evaluate) -> Result<(), Failure> {
         write_report(folder, &report)?;
     }
     if arguments.json {
-        say(json(&report));
+        say(json(&report))?;
         return Ok(());
     }
-    say(text(report.evaluations));
+    say(text(report.evaluations))?;
     if let Some(folder) = &arguments.report {
-        say(format_args!("Report: {}", folder.join("index.html").display()));
+        say(format_args!("Report: {}", folder.join("index.html").display()))?;
     }
     Ok(())
 }

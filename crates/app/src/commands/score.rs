@@ -56,7 +56,7 @@ pub fn run(arguments: &Score) -> Result<(), Failure> {
         Ok(())
     })?;
     output.finish()?;
-    say(format_args!("Scored {scored} transactions: {}", arguments.output.display()));
+    say(format_args!("Scored {scored} transactions: {}", arguments.output.display()))?;
     Ok(())
 }
 

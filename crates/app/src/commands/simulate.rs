@@ -62,7 +62,7 @@ pub fn run(arguments: &Simulate) -> Result<(), Failure> {
         Shape::Creditcard => simulate_creditcard(arguments, &mut file)?,
     };
     file.finish()?;
-    say(format_args!("Simulated {rows} transactions: {}", arguments.out.display()));
+    say(format_args!("Simulated {rows} transactions: {}", arguments.out.display()))?;
     Ok(())
 }
 

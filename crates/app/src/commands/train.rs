@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Failure, say};
 use crate::duration::Seconds;
+use crate::flag_values::{positive, share};
 use crate::input;
 use crate::input_arguments::InputArguments;
 use crate::output::{WholeFile, make_folder, write_whole};
@@ -140,7 +141,7 @@ pub fn run(arguments: &Train) -> Result<(), Failure> {
     let trained = train(&data, &options(arguments, &data, threads), &|step, done, total| steps.show(step, done, total));
     steps.clear();
     let trained = trained?;
-    std::io::Write::write_all(&mut out.writer()?, &trained.bytes).map_err(|error| out.failed(&error))?;
+    out.write(&trained.bytes)?;
     out.finish()?;
     report(arguments, &data, &trained)
 }
@@ -158,8 +159,8 @@ fn read(arguments: &Train) -> Result<Dataset, Failure> {
     let data = Dataset::new(table, &roles).map_err(|error| format!("{}: {error}", arguments.data.join(", ")))?;
     if !arguments.json {
         let frauds = data.fraud.iter().filter(|&&fraud| fraud).count();
-        say(format_args!("Read {}: {rows} rows, {columns} columns, {frauds} frauds.", arguments.data.join(", ")));
-        say(roles_taken(arguments, &data));
+        say(format_args!("Read {}: {rows} rows, {columns} columns, {frauds} frauds.", arguments.data.join(", ")))?;
+        say(roles_taken(arguments, &data))?;
     }
     Ok(data)
 }
@@ -209,18 +210,18 @@ fn report(arguments: &Train, data: &Dataset, trained: &Trained) -> Result<(), Fa
         write_report(folder, &report)?;
     }
     if arguments.json {
-        say(json(&report));
+        say(json(&report))?;
         return Ok(());
     }
     for note in &report.model.notes {
-        say(note);
+        say(note)?;
     }
-    say(format_args!("\n{}", text(&trained.evaluations)));
-    say(format_args!("Model: {} ({} bytes)", arguments.out.display(), trained.bytes.len()));
+    say(format_args!("\n{}", text(&trained.evaluations)))?;
+    say(format_args!("Model: {} ({} bytes)", arguments.out.display(), trained.bytes.len()))?;
     if let Some(folder) = &arguments.report {
-        say(format_args!("Report: {}", folder.join("index.html").display()));
+        say(format_args!("Report: {}", folder.join("index.html").display()))?;
     }
-    say(format_args!("Serve it: assay serve --model {}", arguments.out.display()));
+    say(format_args!("Serve it: assay serve --model {}", arguments.out.display()))?;
     Ok(())
 }
 
@@ -271,18 +272,4 @@ fn setting(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if plain(name) && plain(value) => Ok((name.into(), value.into())),
         _ => Err("write it as NAME=VALUE, as in num_leaves=31".into()),
     }
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|number: &f64| *number > 0.0 && number.is_finite())
-        .ok_or_else(|| "a number above 0 is needed".into())
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|number: &f64| *number > 0.0 && *number <= 1.0)
-        .ok_or_else(|| "a share above 0 and at most 1 is needed".into())
 }
