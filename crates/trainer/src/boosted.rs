@@ -29,6 +29,17 @@ pub enum BoostedError {
     /// LightGBM said no.
     #[error(transparent)]
     LightGbm(#[from] LightGbmError),
+    /// There is no such setting.
+    #[error("LightGBM has no setting `{0}`; see its documentation of parameters for their names")]
+    NoSetting(String),
+    /// A setting that is not free.
+    #[error("LightGBM's setting `{name}` cannot be given with --set: {instead}")]
+    NotFree {
+        /// As it was given.
+        name: String,
+        /// Why not, or what to use instead.
+        instead: &'static str,
+    },
     /// What LightGBM wrote is not a forest we score.
     #[error("the trees that LightGBM grew cannot be scored: {0}")]
     Forest(#[from] ForestError),
@@ -84,6 +95,35 @@ pub fn candidates() -> Vec<Settings> {
         candidate(&[("num_leaves", "31"), ("min_data_in_leaf", "20"), ("lambda_l2", "10"), ("min_sum_hessian_in_leaf", "1")]),
         candidate(&[("num_leaves", "63"), ("min_data_in_leaf", "50"), ("lambda_l2", "10"), ("min_sum_hessian_in_leaf", "1")]),
     ]
+}
+
+/// What a model cannot be made with, or what it is made with by other means.
+const NOT_FREE: [(&str, &str); 12] = [
+    ("objective", "a fraud model tells two classes apart"),
+    ("num_class", "a fraud model tells two classes apart"),
+    ("deterministic", "the same history and seed must give the same model"),
+    ("force_row_wise", "the same history and seed must give the same model"),
+    ("force_col_wise", "the same history and seed must give the same model"),
+    ("feature_pre_filter", "rows are binned once for all settings"),
+    ("categorical_feature", "use --category"),
+    ("seed", "use --seed"),
+    ("num_threads", "use --threads"),
+    ("num_iterations", "use --rounds"),
+    ("early_stopping_round", "leave --rounds away, and training stops early by itself"),
+    ("metric", "early stopping goes by log-loss"),
+];
+
+/// Refuses settings that LightGBM does not know, which it would pass over in silence, and those that are not free.
+pub fn check_settings(settings: &Settings) -> Result<(), BoostedError> {
+    let known = lightgbm::settings()?;
+    for name in settings.keys() {
+        let is_it = |(own, others): &(&String, &Vec<String>)| *own == name || others.contains(name);
+        let Some((own, _)) = known.iter().find(is_it) else { return Err(BoostedError::NoSetting(name.clone())) };
+        if let Some((_, instead)) = NOT_FREE.iter().find(|(not_free, _)| not_free == own) {
+            return Err(BoostedError::NotFree { name: name.clone(), instead });
+        }
+    }
+    Ok(())
 }
 
 impl Boosting<'_> {

@@ -213,6 +213,7 @@ impl Maker<'_> {
     /// Trees with the settings that do best on later slices, unless a logistic regression does better there.
     #[cfg(feature = "boosting")]
     fn learn_trees(&self, train: &[usize], by_time: bool) -> Result<Learnt, TrainError> {
+        boosted::check_settings(&self.options.settings)?;
         let folds = folds(self.data, train, by_time.then_some(self.gap));
         let candidates =
             if self.options.settings.is_empty() { boosted::candidates() } else { vec![self.options.settings.clone()] };

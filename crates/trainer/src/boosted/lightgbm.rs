@@ -5,6 +5,7 @@
 
 #![expect(unsafe_code, reason = "LightGBM is a C library")]
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::sync::Once;
 
@@ -19,6 +20,19 @@ use crate::dataset::Sample;
 pub struct LightGbmError {
     what: &'static str,
     reason: String,
+}
+
+/// LightGBM's settings: the name of each, and the other names that it goes by.
+pub fn settings() -> Result<BTreeMap<String, Vec<String>>, LightGbmError> {
+    let what = "list its settings";
+    let mut length = 0_i64;
+    // SAFETY: with no room announced nothing is written but the length.
+    check(unsafe { ffi::LGBM_DumpParamAliases(0, &raw mut length, std::ptr::null_mut()) }, what)?;
+    let mut buffer = vec![0_u8; usize::try_from(length).unwrap_or(0)];
+    // SAFETY: the buffer is as long as announced.
+    check(unsafe { ffi::LGBM_DumpParamAliases(length, &raw mut length, buffer.as_mut_ptr().cast::<c_char>()) }, what)?;
+    let text = CStr::from_bytes_until_nul(&buffer).map_or(&[][..], CStr::to_bytes);
+    serde_json::from_slice(text).map_err(|error| LightGbmError { what, reason: error.to_string() })
 }
 
 /// Rows as LightGBM holds them, sorted into bins.
@@ -179,8 +193,14 @@ fn check(code: c_int, what: &'static str) -> Result<(), LightGbmError> {
         return Ok(());
     }
     // SAFETY: LightGBM keeps the text of its last error, ended by a zero, until the next call on this thread.
-    let reason = unsafe { CStr::from_ptr(ffi::LGBM_GetLastError()) }.to_string_lossy().into_owned();
-    Err(LightGbmError { what, reason })
+    let reason = unsafe { CStr::from_ptr(ffi::LGBM_GetLastError()) }.to_string_lossy();
+    Err(LightGbmError { what, reason: without_place(&reason).to_owned() })
+}
+
+/// LightGBM says at the end where in its source it noticed, as "at /a/path/config_auto.cpp, line 352 .".
+fn without_place(reason: &str) -> &str {
+    let place = reason.rfind(" at ").filter(|&place| reason[place..].contains(", line "));
+    reason[..place.unwrap_or(reason.len())].trim_end()
 }
 
 fn row_major(sample: &Sample) -> Vec<f64> {
