@@ -12,6 +12,8 @@ pub struct Split {
     pub train: Vec<usize>,
     /// Rows held back. By time: in order of time.
     pub test: Vec<usize>,
+    /// Whether the rows held back are the last by time.
+    pub by_time: bool,
     /// How it was made, in words.
     pub described: String,
 }
@@ -27,14 +29,14 @@ pub fn by_time(times: &[f64], gap: f64) -> Split {
     let (train, test) = order.split_at(first_test);
     let end = test.first().map_or(f64::INFINITY, |&first| times[first] - gap);
     let train = if gap > 0.0 { train.iter().copied().filter(|&row| times[row] < end).collect() } else { train.to_vec() };
-    Split { train, test: test.to_vec(), described: "last 20 % by time".into() }
+    Split { train, test: test.to_vec(), by_time: true, described: "last 20 % by time".into() }
 }
 
 /// A fifth by chance is held back: the very rows that `sklearn.model_selection.train_test_split(test_size=0.2, random_state=seed)` does.
 pub fn by_chance(rows: usize, seed: u32) -> Split {
     let places: Vec<usize> = numpy_random::permutation(seed, rows).into_iter().map(|place| place as usize).collect();
     let (test, train) = places.split_at(held_back(rows));
-    Split { train: train.to_vec(), test: test.to_vec(), described: format!("random 20 %, seed {seed}") }
+    Split { train: train.to_vec(), test: test.to_vec(), by_time: false, described: format!("random 20 %, seed {seed}") }
 }
 
 /// Row numbers by rising time; rows of one instant keep their order in the file.

@@ -1,5 +1,8 @@
 //! From labelled rows to a model that has been judged: hold rows back, look for leaks, learn, calibrate, choose a threshold, judge.
 
+#[cfg(feature = "boosting")]
+mod trees;
+
 use std::collections::BTreeMap;
 
 use assay_model::manifest::{Baseline, GoldenRow, Histogram, Interval, Learner, Threshold, Training};
@@ -8,12 +11,10 @@ use thiserror::Error;
 
 use crate::Step;
 #[cfg(feature = "boosting")]
-use crate::boosted::{self, BoostedError, Boosting};
-use crate::calibrate::{Outcome, calibrate};
+use crate::boosted::BoostedError;
 use crate::dataset::{Dataset, DatasetError};
-use crate::evaluate::{Question, break_even, evaluate, ranked};
+use crate::evaluate::{Question, evaluate};
 use crate::evaluation::{Evaluation, Importance};
-use crate::folds::{Fold, Judgement, folds};
 use crate::leaks::{self, Leak};
 use crate::logistic::{self, LogisticError};
 use crate::split::{self, Split};
@@ -139,8 +140,8 @@ pub fn train(data: &Dataset, options: &Options, step: Step) -> Result<Trained, T
     let maker = Maker { data, options, gap: gap.unwrap_or(0.0), step };
     let split = maker.split(by_time)?;
     leaks::check(data, &split)?;
-    let learnt = maker.learn(&split, by_time)?;
-    let (draft, _) = Artifact::build(maker.manifest(&learnt, &split, by_time), &learnt.trees)?;
+    let learnt = maker.learn(&split)?;
+    let (draft, _) = Artifact::build(maker.manifest(&learnt, &split), &learnt.trees)?;
     let probabilities = maker.probabilities(&draft, &split.test);
     let mut evaluations = vec![maker.judge(&draft, &split, &probabilities)];
     if data.time.is_some() {
@@ -180,10 +181,13 @@ impl Maker<'_> {
         Ok(split)
     }
 
-    fn learn(&self, split: &Split, by_time: bool) -> Result<Learnt, TrainError> {
+    fn learn(&self, split: &Split) -> Result<Learnt, TrainError> {
         match self.options.learner {
             Learner::Logistic => self.learn_as_the_seed(&split.train),
-            Learner::BoostedTrees => self.learn_trees(&split.train, by_time),
+            #[cfg(feature = "boosting")]
+            Learner::BoostedTrees => self.learn_trees(split),
+            #[cfg(not(feature = "boosting"))]
+            Learner::BoostedTrees => Err(TrainError::NotBuilt),
         }
     }
 
@@ -205,118 +209,25 @@ impl Maker<'_> {
         })
     }
 
-    #[cfg(not(feature = "boosting"))]
-    fn learn_trees(&self, _train: &[usize], _by_time: bool) -> Result<Learnt, TrainError> {
-        Err(TrainError::NotBuilt)
-    }
-
-    /// Trees with the settings that do best on later slices, unless a logistic regression does better there.
-    #[cfg(feature = "boosting")]
-    fn learn_trees(&self, train: &[usize], by_time: bool) -> Result<Learnt, TrainError> {
-        boosted::check_settings(&self.options.settings)?;
-        let folds = folds(self.data, train, by_time.then_some(self.gap));
-        let candidates =
-            if self.options.settings.is_empty() { boosted::candidates() } else { vec![self.options.settings.clone()] };
-        let mut notes = Vec::new();
-        let (settings, rounds, judgement) = if folds.is_empty() {
-            notes.push(
-                "Too few frauds to choose settings by: the plainest were taken, and probabilities are not calibrated.".to_owned(),
-            );
-            (candidates[0].clone(), self.options.rounds.unwrap_or(boosted::DEFAULT_ROUNDS), Judgement::default())
-        } else {
-            let found = self.boosting().search(&candidates, &folds, self.options.rounds, self.step)?;
-            (found.settings, found.rounds, found.judgement)
-        };
-        if self.options.settings.is_empty()
-            && let Some(baseline) = self.baseline(&folds)
-            && baseline.judgement.average_precision() > judgement.average_precision()
-        {
-            return self.learn_baseline(train, &baseline, judgement.average_precision());
-        }
-        let trees = self.boosting().fit(train, &settings, rounds, self.step)?;
-        let mut settings = settings;
-        settings.insert("num_iterations".into(), rounds.to_string());
-        let (calibration, threshold) = self.calibrate(&judgement);
-        Ok(Learnt { learner: Learner::BoostedTrees, trees, linear: None, calibration, threshold, settings, notes })
-    }
-
-    #[cfg(feature = "boosting")]
-    fn boosting(&self) -> Boosting<'_> {
-        Boosting { data: self.data, seed: self.options.seed, threads: self.options.threads }
-    }
-
-    /// The best of a few logistic regressions on the folds; `None` when there are no folds, or too many categories.
-    fn baseline(&self, folds: &[Fold]) -> Option<LinearBaseline> {
-        let tried = [(0.01, false), (1.0, false), (0.01, true), (1.0, true)];
-        let judged = tried.into_iter().filter_map(|(penalty, balanced)| {
-            let mut judgement = Judgement::default();
-            for fold in folds {
-                let linear = logistic::fit(&self.data.features, &self.data.sample(&fold.earlier), penalty, balanced).ok()?;
-                let margins: Vec<f64> = fold.later.iter().map(|&row| linear.margin(&self.data.row(row))).collect();
-                judgement.add(self.data, fold, &margins);
-            }
-            Some(LinearBaseline { penalty, balanced, judgement })
-        });
-        judged
-            .max_by(|first, second| first.judgement.average_precision().total_cmp(&second.judgement.average_precision()))
-            .filter(|_| !folds.is_empty())
-    }
-
-    fn learn_baseline(&self, train: &[usize], baseline: &LinearBaseline, trees: f64) -> Result<Learnt, TrainError> {
-        let linear = logistic::fit(&self.data.features, &self.data.sample(train), baseline.penalty, baseline.balanced)?;
-        let (calibration, threshold) = self.calibrate(&baseline.judgement);
-        let note = format!(
-            "On later slices of the training rows a logistic regression (AP {:.3}) did better than boosted trees (AP {trees:.3}), so it is the model.",
-            baseline.judgement.average_precision()
-        );
-        Ok(Learnt {
-            learner: Learner::Logistic,
-            trees: String::new(),
-            linear: Some(linear),
-            calibration,
-            threshold,
-            settings: linear_settings(baseline.penalty, baseline.balanced),
-            notes: vec![note],
-        })
-    }
-
-    /// From what a model said of rows later than those it learnt from: the map to probabilities, and the threshold.
-    fn calibrate(&self, judgement: &Judgement) -> (Calibration, f64) {
-        let outcomes: Vec<Outcome> = judgement.outcomes.iter().map(|(_, outcome)| *outcome).collect();
-        let calibration = calibrate(&outcomes);
-        let rows: Vec<usize> = judgement.outcomes.iter().map(|(row, _)| *row).collect();
-        let probabilities: Vec<f64> = outcomes.iter().map(|outcome| calibration.probability(outcome.margin)).collect();
-        let ranked = ranked(self.data, &rows, &probabilities, self.options.fraud_cost);
-        let threshold = break_even(&ranked, self.options.review_cost);
-        (calibration, threshold)
-    }
-
     /// The same learner with the same settings, learnt and judged on the other split.
     fn other_split(&self, learnt: &Learnt, by_time: bool) -> Result<Evaluation, TrainError> {
         let split = self.split(by_time)?;
         let mut other = learnt.clone();
-        if let Some(linear) = &mut other.linear {
-            let setting = |name: &str| learnt.settings.get(name).map(String::as_str);
-            let penalty = setting("C").and_then(|penalty| penalty.parse().ok()).unwrap_or(1.0);
-            let balanced = setting("class_weight") == Some("balanced");
-            *linear = logistic::fit(&self.data.features, &self.data.sample(&split.train), penalty, balanced)?;
-        } else {
-            other.trees = self.grow_again(learnt, &split.train)?;
+        match learnt.linear {
+            Some(_) => {
+                let setting = |name: &str| learnt.settings.get(name).map(String::as_str);
+                let penalty = setting("C").and_then(|penalty| penalty.parse().ok()).unwrap_or(1.0);
+                let balanced = setting("class_weight") == Some("balanced");
+                let sample = self.data.sample(&split.train);
+                other.linear = Some(logistic::fit(&self.data.features, &sample, penalty, balanced)?);
+            }
+            #[cfg(feature = "boosting")]
+            None => other.trees = self.grow_again(learnt, &split.train)?,
+            #[cfg(not(feature = "boosting"))]
+            None => return Err(TrainError::NotBuilt),
         }
-        let (artifact, _) = Artifact::build(self.manifest(&other, &split, by_time), &other.trees)?;
+        let (artifact, _) = Artifact::build(self.manifest(&other, &split), &other.trees)?;
         Ok(self.judge(&artifact, &split, &self.probabilities(&artifact, &split.test)))
-    }
-
-    #[cfg(feature = "boosting")]
-    fn grow_again(&self, learnt: &Learnt, train: &[usize]) -> Result<String, TrainError> {
-        let mut settings = learnt.settings.clone();
-        let rounds = settings.remove("num_iterations").and_then(|rounds| rounds.parse().ok()).unwrap_or(boosted::DEFAULT_ROUNDS);
-        Ok(self.boosting().fit(train, &settings, rounds, self.step)?)
-    }
-
-    #[cfg(not(feature = "boosting"))]
-    fn grow_again(&self, _learnt: &Learnt, _train: &[usize]) -> Result<String, TrainError> {
-        Err(TrainError::NotBuilt)
     }
 
     fn probabilities(&self, artifact: &Artifact, rows: &[usize]) -> Vec<f64> {
@@ -339,7 +250,7 @@ impl Maker<'_> {
         evaluate(&question, self.step)
     }
 
-    fn manifest(&self, learnt: &Learnt, split: &Split, by_time: bool) -> Manifest {
+    fn manifest(&self, learnt: &Learnt, split: &Split) -> Manifest {
         let (data, options) = (self.data, self.options);
         let range = |values: &[f64]| {
             let times = || split.train.iter().map(|&row| values[row]);
@@ -356,7 +267,7 @@ impl Maker<'_> {
                 frauds: data.frauds(&split.train) as u64,
                 time_column: data.time.as_ref().map(|time| time.column.clone()),
                 time_range: data.time.as_ref().map(|time| range(&time.values)),
-                split: if by_time { "time" } else { "random" }.into(),
+                split: if split.by_time { "time" } else { "random" }.into(),
                 seed: u64::from(options.seed),
                 settings: learnt.settings.clone(),
                 simulated: options.simulated,
@@ -375,12 +286,6 @@ impl Maker<'_> {
             linear: learnt.linear.clone(),
         }
     }
-}
-
-struct LinearBaseline {
-    penalty: f64,
-    balanced: bool,
-    judgement: Judgement,
 }
 
 fn linear_settings(penalty: f64, balanced: bool) -> BTreeMap<String, String> {

@@ -197,7 +197,7 @@ fn check(code: c_int, what: &'static str) -> Result<(), LightGbmError> {
     Err(LightGbmError { what, reason: without_place(&reason).to_owned() })
 }
 
-/// LightGBM says at the end where in its source it noticed, as "at /a/path/config_auto.cpp, line 352 .".
+/// LightGBM says at the end where in its source it noticed, as `at /a/path/config_auto.cpp, line 352 .`
 fn without_place(reason: &str) -> &str {
     let place = reason.rfind(" at ").filter(|&place| reason[place..].contains(", line "));
     reason[..place.unwrap_or(reason.len())].trim_end()
