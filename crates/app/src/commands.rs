@@ -28,3 +28,8 @@ pub fn say(line: impl Display) -> Result<(), Failure> {
 pub fn complain(problem: impl Display) {
     writeln!(io::stderr(), "error: {problem}").ok();
 }
+
+/// The command as it was typed, for reports.
+pub fn typed() -> String {
+    std::iter::once("assay".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
+}

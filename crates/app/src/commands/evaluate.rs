@@ -153,6 +153,6 @@ fn summary(artifact: &Artifact) -> ModelSummary {
             .map_or_else(|| "rows drawn by chance".into(), |(column, (first, last))| format!("{column} {first} to {last}")),
         settings: training.settings.clone().into_iter().collect(),
         notes: simulated.into_iter().collect(),
-        commands: vec![std::env::args().collect::<Vec<_>>().join(" ")],
+        commands: vec![super::typed()],
     }
 }

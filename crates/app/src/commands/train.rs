@@ -242,8 +242,7 @@ fn summary(data: &Dataset, trained: &Trained) -> ModelSummary {
             "The history is simulated: this model is for trying things out, not for deciding about people's payments.".into(),
         );
     }
-    let own = [("learner", manifest.learner.name().to_owned()), ("seed", manifest.training.seed.to_string())];
-    let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let seed = ("seed".to_owned(), manifest.training.seed.to_string());
     ModelSummary {
         learner: manifest.learner.name().replace('-', " "),
         label: data.label.clone(),
@@ -251,9 +250,9 @@ fn summary(data: &Dataset, trained: &Trained) -> ModelSummary {
         rows_trained: manifest.training.rows,
         frauds_trained: manifest.training.frauds,
         training_range: training_range(trained),
-        settings: own.chain(manifest.training.settings.clone()).collect(),
+        settings: std::iter::once(seed).chain(manifest.training.settings.clone()).collect(),
         notes,
-        commands: vec![std::env::args().collect::<Vec<_>>().join(" ")],
+        commands: vec![super::typed()],
     }
 }
 

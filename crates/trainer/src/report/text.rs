@@ -16,7 +16,7 @@ pub fn text(evaluations: &[Evaluation]) -> String {
         format!("{name:<NAMES$}{}", cells.concat()).trim_end().to_owned() + "\n"
     };
     let of_each = |name: &str, cell: &dyn Fn(&Evaluation) -> String| row(name, &mut evaluations.iter().map(cell));
-    let mut lines = of_each("Rows held back", &|evaluation| shorten(&evaluation.rows_described, COLUMN - 2));
+    let mut lines = of_each("Judged on", &|evaluation| shorten(&evaluation.rows_described, COLUMN - 2));
     lines += &of_each("Transactions (frauds)", &|evaluation| {
         format!("{} ({})", count(evaluation.rows as f64), count(evaluation.frauds as f64))
     });
