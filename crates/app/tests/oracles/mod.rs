@@ -1,0 +1,32 @@
+//! Python with scikit-learn and LightGBM, asked for its own answer.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// What a script beside this file answers, as JSON.
+pub fn ask(script: &str, arguments: &[&Path]) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles").join(script);
+    let output = Command::new(python()).arg("-B").arg(&script).args(arguments).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {complaint}", script.display());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{}: {error}: {complaint}", script.display()))
+}
+
+/// The project's own Python, or the one that `ASSAY_PYTHON` names.
+fn python() -> PathBuf {
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin/python");
+    let python = std::env::var_os("ASSAY_PYTHON").map_or_else(own, PathBuf::from);
+    assert!(
+        python.is_file(),
+        "{} is missing: run `scripts/setup test`, which installs the peers that this test compares with, or set ASSAY_PYTHON",
+        python.display()
+    );
+    python
+}
+
+/// A number of an answer.
+pub fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
+}
