@@ -44,8 +44,17 @@ pub enum LogisticError {
         terms: usize,
     },
     /// The search did not converge.
-    #[error("logistic regression found no optimum: a column may be constant or a copy of another; drop it with --drop")]
+    #[error("logistic regression found no optimum; --learner boosted-trees needs none")]
     NoOptimum,
+    /// A column's spread is no number.
+    #[error(
+        "the numbers in column `{column}` are too large for logistic regression, which squares them; divide them by a power of ten, or leave \
+         the column out with --drop {column}"
+    )]
+    TooLarge {
+        /// The column.
+        column: String,
+    },
     /// A fold would hold one class only.
     #[error("{folds}-fold cross-validation needs at least {folds} rows of each class, the rarer one has {rarer}")]
     TooFewForFolds {
@@ -194,6 +203,9 @@ impl Problem {
             let column = &sample.columns[term.feature];
             let value = |row: usize| term.value_of(column[row]);
             let (mean, spread) = mean_and_spread(order.iter().map(|&row| value(row)));
+            if !spread.is_finite() {
+                return Err(LogisticError::TooLarge { column: features[term.feature].name.clone() });
+            }
             for (position, &row) in order.iter().enumerate() {
                 blocks[cell(position, place, width)] = (value(row) - mean) / spread;
             }
@@ -405,7 +417,7 @@ fn mean_and_spread(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let count = values.clone().count().max(1) as f64;
     let mean = values.clone().sum::<f64>() / count;
     let variance = values.map(|value| (value - mean) * (value - mean)).sum::<f64>() / count;
-    (mean, if variance > 0.0 { variance.sqrt() } else { 1.0 })
+    (mean, if variance == 0.0 { 1.0 } else { variance.sqrt() })
 }
 
 /// Where a term of a row lies in the blocks.
