@@ -1,6 +1,8 @@
 //! Whatever is wrong with files, folders or flags: one clear sentence, exit code 1 (2 for flags that make no sense), nothing half-written,
 //! and never a cell of the data.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod workplace;
 
 use std::fs;
@@ -41,7 +43,7 @@ fn refused_by_all(name: &str, content: impl AsRef<[u8]>, expected: &[&str]) {
 /// A history with a cell replaced; row and column count from 1, the header is row 0.
 fn with_cell(row: usize, column: usize, cell: &str) -> String {
     let mut lines: Vec<Vec<String>> = history(2_000, 1).iter().map(cells).collect();
-    lines[row - 1][column - 1] = cell.to_owned();
+    cell.clone_into(&mut lines[row - 1][column - 1]);
     csv_of(&CreditcardRow::COLUMNS, &lines)
 }
 
@@ -546,6 +548,26 @@ fn a_wrong_checksum_is_refused() {
         &["history.csv", "SHA-256", "--sha256"],
     );
     check(&place.refused(&["train", "history.csv", "--out", "x.model", "--sha256", "abc"]), &["64 hexadecimal digits"]);
+}
+
+#[test]
+fn a_standard_output_that_cannot_be_written_is_a_failure() {
+    let place = Workplace::with_history();
+    place.train(&["history.csv"], &[]);
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for words in [&["evaluate", "trained.model", "history.csv", "--json"][..], &["train", "history.csv", "--out", "x.model"]] {
+        let sentence = place.refuses(place.assay(words).stdout(full()), &words.join(" "));
+        check(&sentence, &["cannot write to standard output"]);
+    }
+}
+
+#[test]
+fn numbers_too_large_to_be_squared_are_refused_with_their_column() {
+    let place = Workplace::new();
+    place.write("history.csv", with_column(&history(2_000, 1), "Balance", |row| format!("{:e}", row.components[0] * 1e300)));
+    let sentence = place.refused(&["train", "history.csv", "--out", "x.model", "--learner", "logistic"]);
+    check(&sentence, &["`Balance`", "too large", "--drop Balance"]);
+    place.train(&["history.csv"], &[]);
 }
 
 /// A reader that has seen enough, as `head` does, is no failure.

@@ -1,6 +1,7 @@
 //! What the tests of `assay`'s commands share: a folder to work in, the real binary, and small card histories.
 
 #![expect(dead_code, reason = "each test binary uses its part of this")]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
