@@ -7,6 +7,7 @@ mod flag_values;
 mod http;
 mod input;
 mod input_arguments;
+mod interruption;
 mod logging;
 mod model_file;
 mod output;

@@ -8,6 +8,8 @@ use assay_trainer::table::{Table, csv, parquet};
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
+use crate::interruption::{Interruption, TakesAway};
+
 /// A file could not be written; what was there before is untouched.
 #[derive(Debug, Error)]
 #[error("cannot write {path}: {problem}; nothing was changed there")]
@@ -20,6 +22,7 @@ pub struct OutputError {
 pub struct WholeFile<'a> {
     path: &'a Path,
     file: NamedTempFile,
+    _interruption: TakesAway,
 }
 
 impl<'a> WholeFile<'a> {
@@ -29,8 +32,10 @@ impl<'a> WholeFile<'a> {
             return Err(refused(path, &io::Error::other("it is a folder; name a file in it")));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let interruption = Interruption::catch().map_err(|error| refused(path, &error))?;
         let file = NamedTempFile::new_in(folder).map_err(|error| refused(path, &error))?;
-        Ok(Self { path, file })
+        let interruption = interruption.takes_away(file.path().to_owned()).map_err(|error| refused(path, &error))?;
+        Ok(Self { path, file, _interruption: interruption })
     }
 
     /// Where to write.

@@ -7,7 +7,7 @@ mod workplace;
 
 use std::fs;
 use std::io::Write;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use assay_simulator::CreditcardRow;
 use assay_trainer::table::{Column, Table, Values, parquet};
@@ -548,6 +548,30 @@ fn a_wrong_checksum_is_refused() {
         &["history.csv", "SHA-256", "--sha256"],
     );
     check(&place.refused(&["train", "history.csv", "--out", "x.model", "--sha256", "abc"]), &["64 hexadecimal digits"]);
+}
+
+#[test]
+fn an_interrupted_command_leaves_nothing_behind() {
+    let place = Workplace::new();
+    place.write("history.csv", csv(&history(30_000, 1)));
+    let before = place.files();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        for words in [
+            &["simulate", "--customers", "100000", "--out", "cards.csv"][..],
+            &["simulate", "--shape", "creditcard", "--rows", "100000000", "--out", "cards.parquet"],
+            &["train", "history.csv", "--out", "fraud.model"],
+        ] {
+            let mut running = place.assay(words).stdout(Stdio::null()).spawn().unwrap();
+            while fs::read_dir(place.path(".")).unwrap().count() == before.len() {
+                assert_eq!(running.try_wait().unwrap(), None, "{words:?} ended by itself");
+                std::thread::yield_now();
+            }
+            Command::new("kill").args([format!("-{signal}"), running.id().to_string()]).status().unwrap();
+            let status = running.wait().unwrap();
+            assert_eq!(status.code(), Some(code), "{words:?}: {status}");
+            assert!(place.files() == before, "{words:?} left {:?}", place.files().keys());
+        }
+    }
 }
 
 #[test]
