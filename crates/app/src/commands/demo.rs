@@ -1,13 +1,14 @@
 //! `assay demo`: the main job from nothing to a score, in one command.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use assay_simulator::{Creditcard, CreditcardSettings};
-use clap::{Args, Parser};
+use clap::Args;
 
-use super::{Failure, evaluate, say, serve, simulate, train};
+use super::{Failure, say};
 use crate::output::{make_folder, write_whole};
-use crate::{Cli, Command};
 
 /// Simulate a card history, train on it, judge the model on another history, and serve it.
 #[derive(Args, Clone, Debug)]
@@ -44,18 +45,22 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
         arguments.bind,
         file("fraudtest.json")
     ))?;
-    type_in(&["serve", "--model", &file("fraud.model"), "--bind", &arguments.bind])
+    // The server takes this process over, so that signals reach it and nobody else.
+    Err(typed(&["serve", "--model", &file("fraud.model"), "--bind", &arguments.bind])?.exec().into())
 }
 
+/// Runs `assay` with these words, as a shell would.
 fn type_in(words: &[&str]) -> Result<(), Failure> {
+    let status = typed(words)?.status()?;
+    if status.success() { Ok(()) } else { Err("the command above failed, so the demo ends here".into()) }
+}
+
+/// The command that `words` make, shown.
+fn typed(words: &[&str]) -> Result<Command, Failure> {
     say(format_args!("\n$ assay {}", words.join(" ")))?;
-    match Cli::parse_from(std::iter::once(&"assay").chain(words)).command {
-        Command::Simulate(arguments) => simulate::run(&arguments),
-        Command::Train(arguments) => train::run(&arguments),
-        Command::Evaluate(arguments) => evaluate::run(&arguments),
-        Command::Serve(arguments) => Ok(serve::run(&arguments)?),
-        Command::Score(_) | Command::Demo(_) => Err("the demo does not call this".into()),
-    }
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(words);
+    Ok(command)
 }
 
 /// A transaction to try: the first fraud of yet another history.
