@@ -21,6 +21,10 @@ pub struct Demo {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5000")]
     pub bind: String,
 
+    /// Transactions in each simulated history.
+    #[arg(long, default_value_t = 284_807)]
+    pub rows: u64,
+
     /// Stop before serving.
     #[arg(long)]
     pub no_serve: bool,
@@ -30,9 +34,10 @@ pub struct Demo {
 pub fn run(arguments: &Demo) -> Result<(), Failure> {
     make_folder(&arguments.folder)?;
     let file = |name: &str| arguments.folder.join(name).display().to_string();
-    type_in(&["simulate", "--shape", "creditcard", "--out", &file("history.csv")])?;
+    let rows = &arguments.rows.to_string();
+    type_in(&["simulate", "--shape", "creditcard", "--rows", rows, "--out", &file("history.csv")])?;
     type_in(&["train", &file("history.csv"), "--out", &file("fraud.model"), "--report", &file("report"), "--simulated"])?;
-    type_in(&["simulate", "--shape", "creditcard", "--seed", "43", "--out", &file("next.csv")])?;
+    type_in(&["simulate", "--shape", "creditcard", "--rows", rows, "--seed", "43", "--out", &file("next.csv")])?;
     type_in(&["evaluate", &file("fraud.model"), &file("next.csv"), "--report", &file("next-report")])?;
     write_example(&arguments.folder)?;
     if arguments.no_serve {

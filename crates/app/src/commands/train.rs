@@ -133,9 +133,17 @@ pub fn run(arguments: &Train) -> Result<(), Failure> {
     let threads = arguments.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN).get();
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().ok();
     let out = WholeFile::begin(&arguments.out)?;
+    let made = arguments.report.as_deref().filter(|folder| !folder.exists());
     if let Some(folder) = &arguments.report {
         make_folder(folder)?;
     }
+    learn(arguments, out, threads).inspect_err(|_| {
+        // An empty folder is no report.
+        made.map(std::fs::remove_dir);
+    })
+}
+
+fn learn(arguments: &Train, out: WholeFile, threads: usize) -> Result<(), Failure> {
     let data = read(arguments)?;
     let steps = Steps::default();
     let trained = train(&data, &options(arguments, &data, threads), &|step, done, total| steps.show(step, done, total));
