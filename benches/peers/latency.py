@@ -1,0 +1,40 @@
+"""How long does a client wait at half of what the server can do?"""
+
+import statistics
+
+from measure import Line, Section, Verdict, interleave
+from servers import LOAD_CORE, bodies, requests_per_second, running, shown_all
+from workplace import answer, pinned, program, shown
+
+BAR_US = 1_000
+PERCENTILES = ["p50_us", "p90_us", "p99_us", "p99.9_us", "max_us"]
+
+
+def run(quick):
+    seconds, turns = (3, 2) if quick else (10, 7)
+    names = ["Assay", "FastAPI"]
+    section = Section(
+        "Latency at half of saturation, open loop",
+        "One row a request. Saturation is wrk's median rate just before; then requests are due at fixed moments, half as many a second,"
+        f" for {seconds} s a run, and a latency runs from the moment a request was due, whether or not it could leave.",
+        commands=shown_all(names),
+    )
+
+    def load(port, rate):
+        return pinned(LOAD_CORE, [program("open_loop"), f"127.0.0.1:{port}", rate, seconds, bodies(1)])
+
+    section.commands.append(shown(load("PORT", "RATE")))
+    with running(names) as ports:
+        saturation = interleave({name: lambda port=port: requests_per_second(port, "/predict", seconds) for name, port in ports.items()}, turns)
+        rates = {name: int(statistics.median(values) / 2) for name, values in saturation.items()}
+        found = interleave({name: lambda name=name, port=port: answer(load(port, rates[name])) for name, port in ports.items()}, turns)
+    for name, runs in found.items():
+        note = f"{rates[name]:,} requests/s"
+        section.lines += [Line(f"{name}, {key.removesuffix('_us')}", [run[key] for run in runs], "µs", note) for key in PERCENTILES]
+        lost = sum(run["lost"] for run in runs)
+        if lost:
+            section.notes.append(f"{name}: {lost} requests were never answered.")
+    p99 = statistics.median(run["p99_us"] for run in found["Assay"])
+    lost = sum(run["lost"] for run in found["Assay"])
+    section.verdicts.append(Verdict("p99 at half of saturation", f"{p99:.0f} µs", f"< {BAR_US} µs", p99 < BAR_US and lost == 0))
+    return section

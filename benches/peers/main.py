@@ -1,0 +1,37 @@
+"""Measures Assay against its peers. All benches, and not quick: writes docs/performance.md. Else: prints what it would write."""
+
+import argparse
+import importlib
+
+import page
+from measure import say
+from workplace import REPOSITORY, WORK, start_afresh
+
+NAMES = ["coefficients", "grid", "quality", "read_csv", "training", "predict", "latency", "start", "batch"]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="benches/peers/run", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *NAMES], help=f"benches to run: {', '.join(NAMES)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="few repetitions, to try the benches themselves out")
+    arguments = parser.parse_args()
+    whole = not arguments.names and not arguments.quick
+    if whole:
+        start_afresh()
+    WORK.mkdir(parents=True, exist_ok=True)
+    sections = []
+    for name in arguments.names or NAMES:
+        say(f"{name}:")
+        sections.append(importlib.import_module(name).run(arguments.quick))
+        for verdict in sections[-1].verdicts:
+            say(f"  {verdict.what}: {verdict.figure} ({verdict.bar}): {verdict.word}")
+    text = page.written(sections, arguments.quick)
+    if whole:
+        (REPOSITORY / "docs").mkdir(exist_ok=True)
+        (REPOSITORY / "docs" / "performance.md").write_text(text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

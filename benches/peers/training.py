@@ -1,0 +1,39 @@
+"""Does training through our program cost more than LightGBM itself?"""
+
+from measure import Line, Section, Verdict, interleave, ratio
+from workplace import ROWS, WORK, contender, output, program, shown, simulated
+
+BAR = 1.1
+ROUNDS = 200
+THREADS = 2
+
+
+def run(quick):
+    table = simulated()
+    mine, theirs = WORK / "grown-by-assay.txt", WORK / "grown-by-python.txt"
+    ours = [program("grow_trees"), table, ROUNDS, THREADS, mine]
+    peer = contender("lightgbm_train.py", table, ROUNDS, THREADS, theirs)
+    section = Section(
+        "Training boosted trees",
+        f"{ROWS:,} × 30 simulated rows, {ROUNDS} rounds, 31 leaves, learning rate 0.05, {THREADS} threads; from columns in memory to the"
+        " text of the model. `same settings` has what Assay always sets (deterministic, force_row_wise, feature_pre_filter off);"
+        " `defaults` leaves these to LightGBM.",
+        commands=[shown(ours), shown([*peer, "same"]), shown([*peer, "defaults"])],
+    )
+    contenders = {
+        "Assay": lambda: float(output(ours)),
+        "Python LightGBM, same settings": lambda: float(output([*peer, "same"])),
+        "Python LightGBM, defaults": lambda: float(output([*peer[:-1], WORK / "grown-by-defaults.txt", "defaults"])),
+    }
+    seconds = interleave(contenders, 2 if quick else 9)
+    section.lines = [Line(name, values, "s") for name, values in seconds.items()]
+    section.notes.append(f"Assay's trees and Python's with the same settings are {'the same' if trees(mine) == trees(theirs) else 'NOT the same'}, byte for byte.")
+    for name in list(seconds)[1:]:
+        times = ratio(seconds["Assay"], seconds[name])
+        section.verdicts.append(Verdict(f"training time against {name}", f"{times:.2f}×", f"≤ {BAR}×", times <= BAR))
+    return section
+
+
+def trees(path):
+    text = path.read_text()
+    return text[text.index("Tree=0") : text.index("end of trees")]

@@ -1,0 +1,144 @@
+//! Latency under load that does not wait for the server: `open_loop ADDRESS RATE SECONDS BODIES` posts a line of the file BODIES to
+//! `/predict` RATE times a second, and prints percentiles.
+//!
+//! Requests are due at fixed moments. A latency runs from that moment, not from when the request left: a server (or a generator) that
+//! falls behind shows as latency, and cannot hide by being asked less. One thread spins over non-blocking sockets, so it needs a core.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use assay_benches::{arguments, now};
+
+/// Requests that can be under way at once; more wait for a connection, and the wait counts.
+const CONNECTIONS: usize = 64;
+/// Answers of the first seconds are not counted: caches and branch predictors learn.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// What has not been answered this long after the last request was due is lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longer runs are refused.
+const MAX_SECONDS: f64 = 600.0;
+
+struct Connection {
+    stream: TcpStream,
+    answer: Vec<u8>,
+    due: Instant,
+}
+
+struct Schedule {
+    start: Instant,
+    interval: Duration,
+    count: usize,
+}
+
+fn main() {
+    let [address, rate, seconds, bodies] = arguments("open_loop ADDRESS RATE SECONDS BODIES");
+    let address: SocketAddr = address.parse().expect("ADDRESS is an address and a port");
+    assert!(address.ip().is_loopback(), "only this machine is put under load");
+    let rate: f64 = rate.parse().expect("RATE is a number");
+    let seconds: f64 = seconds.parse().expect("SECONDS is a number");
+    assert!(rate > 0.0 && seconds > 0.0 && seconds <= MAX_SECONDS, "RATE is above 0, SECONDS at most {MAX_SECONDS}");
+    let bodies = std::fs::read_to_string(&bodies).unwrap_or_else(|error| panic!("{bodies}: {error}"));
+    let requests: Vec<Vec<u8>> = bodies.lines().map(|body| request(address, body)).collect();
+    assert!(!requests.is_empty(), "BODIES has lines");
+
+    let idle = (0..CONNECTIONS).map(|_| Connection::open(address)).collect();
+    let total = WARM_UP.as_secs_f64() + seconds;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive count, bounded by MAX_SECONDS")]
+    let count = (total * rate) as usize;
+    let schedule = Schedule { start: now() + Duration::from_millis(50), interval: Duration::from_secs_f64(1.0 / rate), count };
+    let mut latencies = schedule.run(&requests, idle);
+    let lost = count - latencies.len();
+    latencies.retain(|(due, _)| *due >= schedule.start + WARM_UP);
+    report(latencies.into_iter().map(|(_, latency)| latency).collect(), lost);
+}
+
+fn request(address: SocketAddr, body: &str) -> Vec<u8> {
+    format!(
+        "POST /predict HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+impl Schedule {
+    /// When each answered request was due, and how long after that its answer was there.
+    fn run(&self, requests: &[Vec<u8>], mut idle: Vec<Connection>) -> Vec<(Instant, Duration)> {
+        let (mut busy, mut latencies) = (Vec::with_capacity(idle.len()), Vec::with_capacity(self.count));
+        let end = self.due(self.count) + PATIENCE;
+        let mut sent = 0;
+        while latencies.len() < self.count && now() < end {
+            while sent < self.count
+                && self.due(sent) <= now()
+                && let Some(mut connection) = idle.pop()
+            {
+                connection.send(&requests[sent % requests.len()], self.due(sent));
+                busy.push(connection);
+                sent += 1;
+            }
+            let mut place = 0;
+            while place < busy.len() {
+                if busy[place].is_answered() {
+                    let connection = busy.swap_remove(place);
+                    latencies.push((connection.due, connection.due.elapsed()));
+                    idle.push(connection);
+                } else {
+                    place += 1;
+                }
+            }
+        }
+        latencies
+    }
+
+    fn due(&self, request: usize) -> Instant {
+        self.start + self.interval.mul_f64(request as f64)
+    }
+}
+
+impl Connection {
+    fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+        stream.set_nodelay(true).expect("a TCP socket has this option");
+        stream.set_nonblocking(true).expect("a TCP socket has this mode");
+        Self { stream, answer: Vec::with_capacity(4_096), due: now() }
+    }
+
+    fn send(&mut self, request: &[u8], due: Instant) {
+        self.due = due;
+        self.answer.clear();
+        self.stream.write_all(request).expect("a request is far smaller than the socket's buffer");
+    }
+
+    fn is_answered(&mut self) -> bool {
+        let mut bytes = [0; 4_096];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => panic!("the server closed a connection"),
+            Ok(count) => self.answer.extend_from_slice(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(error) => panic!("the server broke a connection: {error}"),
+        }
+        is_whole(&self.answer)
+    }
+}
+
+/// Whether an answer is here with all that its `Content-Length` announces; any but 200 ends the run.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(head_bytes) = answer.windows(4).position(|end| end == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..head_bytes]).to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 200"), "the server refused: {head}");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length: usize = length.and_then(|length| length.trim().parse().ok()).expect("the server announces a length");
+    answer.len() >= head_bytes + 4 + length
+}
+
+fn report(mut latencies: Vec<Duration>, lost: usize) {
+    assert!(!latencies.is_empty(), "nothing was answered");
+    latencies.sort_unstable();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
+    let us = |share: f64| latencies[((latencies.len() - 1) as f64 * share).ceil() as usize].as_secs_f64() * 1e6;
+    let percentiles = serde_json::json!({
+        "answered": latencies.len(), "lost": lost,
+        "p50_us": us(0.5), "p90_us": us(0.9), "p99_us": us(0.99), "p99.9_us": us(0.999), "max_us": us(1.0),
+    });
+    println!("{percentiles}");
+}
