@@ -79,7 +79,8 @@ def watch_light(model, features, label, cut, early, late):
         features[:cut],
         label[:cut],
         sample_weight=early,
-        eval_set=[(features[cut:], label[cut:])],
+        eval_X=features[cut:],
+        eval_y=label[cut:],
         eval_sample_weight=None if late is None else [late],
         callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
     )
