@@ -10,20 +10,21 @@ THREADS = 2
 
 def run(quick):
     table = simulated()
-    mine, theirs = WORK / "grown-by-assay.txt", WORK / "grown-by-python.txt"
+    mine, theirs, by_defaults = (WORK / f"grown-by-{who}.txt" for who in ("assay", "python", "defaults"))
     ours = [program("grow_trees"), table, ROUNDS, THREADS, mine]
-    peer = contender("lightgbm_train.py", table, ROUNDS, THREADS, theirs)
+    same = contender("lightgbm_train.py", table, ROUNDS, THREADS, theirs, "same")
+    defaults = contender("lightgbm_train.py", table, ROUNDS, THREADS, by_defaults, "defaults")
     section = Section(
         "Training boosted trees",
         f"{ROWS:,} × 30 simulated rows, {ROUNDS} rounds, 31 leaves, learning rate 0.05, {THREADS} threads; from columns in memory to the"
         " text of the model. `same settings` has what Assay always sets (deterministic, force_row_wise, feature_pre_filter off);"
         " `defaults` leaves these to LightGBM.",
-        commands=[shown(ours), shown([*peer, "same"]), shown([*peer, "defaults"])],
+        commands=[shown(ours), shown(same), shown(defaults)],
     )
     contenders = {
         "Assay": lambda: float(output(ours)),
-        "Python LightGBM, same settings": lambda: float(output([*peer, "same"])),
-        "Python LightGBM, defaults": lambda: float(output([*peer[:-1], WORK / "grown-by-defaults.txt", "defaults"])),
+        "Python LightGBM, same settings": lambda: float(output(same)),
+        "Python LightGBM, defaults": lambda: float(output(defaults)),
     }
     seconds = interleave(contenders, 2 if quick else 9)
     section.lines = [Line(name, values, "s") for name, values in seconds.items()]

@@ -65,7 +65,7 @@ def shared(name):
 
 def simulated():
     """A table shaped like creditcard.csv, made by Assay's own simulator."""
-    return made("creditcard.csv", lambda out: [program("assay"), "simulate", "--shape", "creditcard", "--rows", ROWS, "--out", out])
+    return made("simulated.csv", lambda out: [program("assay"), "simulate", "--shape", "creditcard", "--rows", ROWS, "--out", out])
 
 
 def forest(rounds=200):
