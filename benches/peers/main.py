@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 
 import page
 from measure import say
@@ -15,6 +16,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *NAMES], help=f"benches to run: {', '.join(NAMES)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="few repetitions, to try the benches themselves out")
     arguments = parser.parse_args()
+    load_before = os.getloadavg()[0]
     whole = not arguments.names and not arguments.quick
     if whole:
         start_afresh()
@@ -25,7 +27,7 @@ def main():
         sections.append(importlib.import_module(name).run(arguments.quick))
         for verdict in sections[-1].verdicts:
             say(f"  {verdict.what}: {verdict.figure} ({verdict.bar}): {verdict.word}")
-    text = page.written(sections, arguments.quick)
+    text = page.written(sections, arguments.quick, load_before)
     if whole:
         (REPOSITORY / "docs").mkdir(exist_ok=True)
         (REPOSITORY / "docs" / "performance.md").write_text(text)

@@ -12,13 +12,13 @@ from workplace import REPOSITORY
 HERE = Path(__file__).resolve().parent
 
 
-def written(sections, quick):
+def written(sections, quick, load_before):
     parts = [
         "# Performance, measured against peers",
         "Written by `make bench` (`benches/peers/run`); do not edit. Contenders take turns (A B A B …); figures are medians, with the"
         " lowest and the highest beside them. Read the ratios: the machine is what it is.",
         *(["**A quick run, for trying the benches out: these are no figures.**"] if quick else []),
-        machine(),
+        machine(load_before),
         "## What had to be reached",
         table(["what", "figure", "bar", ""], [[v.what, v.figure, v.bar, v.word] for section in sections for v in section.verdicts]),
         *(text for section in sections for text in of_section(section)),
@@ -39,12 +39,13 @@ def of_section(section):
         yield "\n".join(f"- {note}" for note in section.notes)
 
 
-def machine():
+def machine(load_before):
     facts = [
         ("machine", f"{processor()}, {os.cpu_count()} cores, {memory_gib()} GiB"),
         ("system", f"{system()}, kernel {platform.release()}"),
         ("Rust, Python", f"{said('rustc', '--version')}; Python {platform.python_version()}"),
         ("peers", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in pinned_packages())),
+        ("load before", f"{load_before:.2f} processes on average over the last minute"),
         ("commit, date", f"{commit()}, {datetime.date.today()}"),
     ]
     return table(["", ""], facts)
