@@ -21,9 +21,9 @@ test: ## everything that CI checks
 	@scripts/setup build test
 	@scripts/test
 
-audit: ## licences, bans, sources and known faults of every dependency
+audit: ## licences, bans and sources of every dependency
 	@scripts/setup audit
-	cargo deny --locked check
+	cargo deny --locked check bans licenses sources
 
 bench: build ## measure against the peers, and write docs/performance.md
 	@scripts/setup bench
