@@ -13,12 +13,11 @@ use std::hint::select_unpredictable;
 use super::{Child, Forest, Missing, Node, Split, Tree};
 
 /// Rows that are asked together: two vectors of 16 codes on AVX-512, more on narrower machines.
-const LANES: usize = 32;
+const BLOCK_ROWS: usize = 32;
 
-/// Below this many rows one walk after another is quicker than a block that is mostly empty.
+/// Below this many rows one after another is quicker than a block that is mostly empty. Even a single row is asked every question:
+/// that takes a third of the time of walking, where every second answer surprises the processor.
 const FEWEST_ROWS: usize = 4;
-
-type Codes = [i32; LANES];
 
 /// A forest laid out for blocks of rows.
 #[derive(Clone, Debug)]
@@ -78,14 +77,20 @@ impl BatchForest {
     pub fn margins(&self, rows: &[f64], margins: &mut Vec<f64>) {
         let width = self.forest.feature_count;
         assert!(rows.len().is_multiple_of(width), "rows are whole");
-        if rows.len() < FEWEST_ROWS * width {
-            return margins.extend(rows.chunks_exact(width).map(|row| self.forest.margin(row)));
-        }
         pulp::Arch::new().dispatch(Blocks { forest: self, rows, margins });
     }
 
+    /// Takes the rows `LANES` at a time.
     #[inline(always)]
-    fn block(&self, rows: &[f64], codes: &mut [Codes], margins: &mut Vec<f64>) {
+    fn blocks<const LANES: usize>(&self, rows: &[f64], margins: &mut Vec<f64>) {
+        let mut codes = vec![[0; LANES]; self.slots.len()];
+        for block in rows.chunks(LANES * self.forest.feature_count) {
+            self.block(block, &mut codes, margins);
+        }
+    }
+
+    #[inline(always)]
+    fn block<const LANES: usize>(&self, rows: &[f64], codes: &mut [[i32; LANES]], margins: &mut Vec<f64>) {
         let width = self.forest.feature_count;
         for (slot, codes) in self.slots.iter().zip(codes.iter_mut()) {
             slot.code(rows, width, codes);
@@ -119,9 +124,10 @@ impl pulp::WithSimd for Blocks<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let mut codes = vec![[0; LANES]; self.forest.slots.len()];
-        for block in self.rows.chunks(LANES * self.forest.forest.feature_count) {
-            self.forest.block(block, &mut codes, self.margins);
+        if self.rows.len() < FEWEST_ROWS * self.forest.forest.feature_count {
+            self.forest.blocks::<1>(self.rows, self.margins);
+        } else {
+            self.forest.blocks::<BLOCK_ROWS>(self.rows, self.margins);
         }
     }
 }
@@ -130,7 +136,12 @@ macro_rules! add_leaves {
     ($name:ident, $leaves:ty) => {
         /// Asks all questions of one tree and adds each row's leaf to its sum.
         #[inline(always)]
-        fn $name(questions: &[Question<$leaves>], leaves: &[f64], codes: &[Codes], sums: &mut [f64; LANES]) {
+        fn $name<const LANES: usize>(
+            questions: &[Question<$leaves>],
+            leaves: &[f64],
+            codes: &[[i32; LANES]],
+            sums: &mut [f64; LANES],
+        ) {
             let mut alive = [<$leaves>::MAX; LANES];
             for &Question { slot, code, keep } in questions {
                 let codes = &codes[slot as usize];
@@ -150,9 +161,9 @@ add_leaves!(add_leaves_narrow, u32);
 add_leaves!(add_leaves_wide, u64);
 
 impl Slot {
-    /// Codes of this slot for a block of at most [`LANES`] rows; lanes without a row keep what they had.
+    /// Codes of this slot for a block of at most `LANES` rows; lanes without a row keep what they had.
     #[inline(always)]
-    fn code(&self, rows: &[f64], width: usize, codes: &mut Codes) {
+    fn code<const LANES: usize>(&self, rows: &[f64], width: usize, codes: &mut [i32; LANES]) {
         let mut values = [0.0; LANES];
         for (value, row) in values.iter_mut().zip(rows.chunks_exact(width)) {
             *value = row[self.feature];
@@ -178,7 +189,7 @@ impl Slot {
 /// How many of `sorted` (a power of two less one of them) lie below each value; all lanes search in step. `NaN` counts as 0.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a forest has far fewer than 2^31 thresholds")]
-fn count_below(sorted: &[f64], values: &[f64; LANES]) -> Codes {
+fn count_below<const LANES: usize>(sorted: &[f64], values: &[f64; LANES]) -> [i32; LANES] {
     let values = values.map(|value| if value.is_nan() { 0.0 } else { value });
     let mut counts = [0_usize; LANES];
     let mut step = sorted.len().div_ceil(2);
