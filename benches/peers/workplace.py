@@ -61,17 +61,18 @@ def shared(name):
     return path if path.exists() else None
 
 
-def simulated():
+def simulated(rows=ROWS):
     """A table shaped like creditcard.csv, made by Assay's own simulator."""
-    return made("simulated.csv", lambda out: [program("assay"), "simulate", "--shape", "creditcard", "--rows", ROWS, "--out", out])
+    command = [program("assay"), "simulate", "--shape", "creditcard", "--rows", rows, "--out"]
+    return made(f"simulated-{rows}.csv", lambda out: [*command, out])
 
 
-def forest(rounds=200, learning_rate=0.05):
-    """A model of trees with 31 leaves on the simulated table; the benches that compare engines give all of them these trees."""
+def forest(rounds=200, learning_rate=0.05, rows=ROWS):
+    """A model of trees with 31 leaves, learnt from simulated rows; the benches that compare engines give all of them these trees."""
     settings = ["--set", "num_leaves=31", "--set", f"learning_rate={learning_rate}", "--rounds", rounds]
 
     def command(out):
-        return [program("assay"), "train", simulated(), "--out", out, *settings, "--resamples", 1, "--simulated"]
+        return [program("assay"), "train", simulated(rows), "--out", out, *settings, "--resamples", 1, "--simulated"]
 
     return made(f"{rounds}-trees.model", command)
 
