@@ -37,7 +37,9 @@ enum Command {
 
 fn main() -> ExitCode {
     logging::start();
-    let outcome = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let is_server = matches!(command, Command::Serve(_));
+    let outcome = match command {
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Simulate(arguments) => commands::simulate::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
@@ -48,7 +50,12 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            commands::complain(&error);
+            // A server speaks in log lines, to its last word.
+            if is_server {
+                tracing::error!("{error}");
+            } else {
+                commands::complain(&error);
+            }
             ExitCode::FAILURE
         }
     }
