@@ -274,7 +274,7 @@ fn a_model_that_may_not_serve_ends_the_start_with_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
     assert!(refused(&["--model", &at("absent")]).contains("there is no such file"));
-    assert!(refused(&["--model", &at("")]).contains("it is a directory"));
+    assert!(refused(&["--model", &at("")]).contains("it is a folder"));
     std::fs::write(at("damaged"), &seed_model().1[..500]).unwrap();
     assert!(refused(&["--model", &at("damaged")]).contains("not a whole Assay model"));
     std::fs::write(at("empty"), "").unwrap();
