@@ -146,9 +146,14 @@ macro_rules! add_leaves {
             for &Question { slot, code, keep } in questions {
                 let codes = &codes[slot as usize];
                 for lane in 0..LANES {
-                    // All ones for a yes. A choice between two values is compiled into a gather, several times slower.
-                    let yes = <$leaves>::from(codes[lane] <= code).wrapping_neg();
-                    alive[lane] &= keep | yes;
+                    let is_yes = codes[lane] <= code;
+                    // Left to itself the compiler makes a branch of a single row's choice, and a gather of a block's: both several
+                    // times slower than what is asked for here.
+                    alive[lane] &= if LANES == 1 {
+                        select_unpredictable(is_yes, <$leaves>::MAX, keep)
+                    } else {
+                        keep | <$leaves>::from(is_yes).wrapping_neg()
+                    };
                 }
             }
             for lane in 0..LANES {
