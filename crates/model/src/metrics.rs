@@ -118,7 +118,7 @@ impl Ranking {
 
     /// Running totals at the end of each group, in falling order of probability.
     pub fn cumulative(&self) -> Vec<Cumulative> {
-        let mut total = Cumulative { probability: 1.0, frauds: 0.0, genuine: 0.0, fraud_cost: 0.0 };
+        let mut total = Cumulative::default();
         let mut first = 0;
         self.group_ends
             .iter()
@@ -145,8 +145,7 @@ impl Ranking {
     fn measure_weighted(&self, working: &Working, weight: impl Fn(usize) -> f64) -> Measures {
         let total = self.total(&weight);
         let all = total.frauds + total.genuine;
-        let mut pass =
-            Pass { above: Cumulative { probability: 1.0, frauds: 0.0, genuine: 0.0, fraud_cost: 0.0 }, ..Pass::default() };
+        let mut pass = Pass::default();
         let mut first = 0;
         for &end in &self.group_ends {
             let mut upto = pass.above;

@@ -51,8 +51,9 @@ pub fn evaluate(question: &Question, step: Step) -> Evaluation {
     let working = Working { threshold: threshold.probability, top: TOP, review_cost: threshold.review_cost };
     let measures = ranking.measure(&working);
     let resampled = resample(&ranking, &working, question, step);
-    let curve = thin(&ranking.cumulative());
-    let total = ranking.cumulative().last().copied().unwrap_or_default();
+    let steps = ranking.cumulative();
+    let total = steps.last().copied().unwrap_or_default();
+    let curve = thin(&steps);
     Evaluation {
         rows_described: question.described.to_owned(),
         rows: rows.len() as u64,

@@ -11,7 +11,7 @@ use assay_trainer::report::{ModelSummary, Report, json, text};
 use assay_trainer::rows::rows;
 use clap::Args;
 
-use super::train::write_report;
+use super::train::{model_summary, write_report};
 use super::{Failure, say};
 use crate::flag_values::{positive, probability};
 use crate::input_arguments::InputArguments;
@@ -136,23 +136,7 @@ fn importance(artifact: &Artifact) -> Vec<Importance> {
 }
 
 fn summary(artifact: &Artifact) -> ModelSummary {
-    let manifest = artifact.manifest();
-    let training = &manifest.training;
-    let simulated =
-        training.simulated.then(|| "The model was trained on a simulated history: it is for trying things out.".to_owned());
-    ModelSummary {
-        learner: manifest.learner.name().replace('-', " "),
-        label: manifest.label.clone(),
-        features: manifest.features.len(),
-        rows_trained: training.rows,
-        frauds_trained: training.frauds,
-        training_range: training
-            .time_column
-            .clone()
-            .zip(training.time_range)
-            .map_or_else(|| "rows drawn by chance".into(), |(column, (first, last))| format!("{column} {first} to {last}")),
-        settings: training.settings.clone().into_iter().collect(),
-        notes: simulated.into_iter().collect(),
-        commands: vec![super::typed()],
-    }
+    let simulated = artifact.manifest().training.simulated;
+    let note = simulated.then(|| "The model was trained on a simulated history: it is for trying things out.".to_owned());
+    model_summary(artifact, note.into_iter().collect())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use assay_model::Artifact;
 use assay_model::manifest::Learner;
 use assay_trainer::dataset::{Dataset, Roles};
 use assay_trainer::evaluate::RESAMPLES;
@@ -151,7 +152,7 @@ fn learn(arguments: &Train, out: WholeFile, threads: usize) -> Result<(), Failur
     let trained = trained?;
     out.write(&trained.bytes)?;
     out.finish()?;
-    report(arguments, &data, &trained)
+    report(arguments, &trained)
 }
 
 fn read(arguments: &Train) -> Result<Dataset, Failure> {
@@ -210,10 +211,9 @@ fn options(arguments: &Train, data: &Dataset, threads: usize) -> Options {
     }
 }
 
-fn report(arguments: &Train, data: &Dataset, trained: &Trained) -> Result<(), Failure> {
+fn report(arguments: &Train, trained: &Trained) -> Result<(), Failure> {
     let title = "How good is this fraud model?";
-    let report =
-        Report { title, model: summary(data, trained), evaluations: &trained.evaluations, importance: &trained.importance };
+    let report = Report { title, model: summary(trained), evaluations: &trained.evaluations, importance: &trained.importance };
     if let Some(folder) = &arguments.report {
         write_report(folder, &report)?;
     }
@@ -241,34 +241,33 @@ pub fn write_report(folder: &Path, report: &Report) -> Result<(), Failure> {
     Ok(())
 }
 
-fn summary(data: &Dataset, trained: &Trained) -> ModelSummary {
-    let manifest = trained.artifact.manifest();
-    let mut notes = trained.notes.clone();
-    if manifest.training.simulated {
-        notes.insert(
-            0,
-            "The history is simulated: this model is for trying things out, not for deciding about people's payments.".into(),
-        );
-    }
-    let seed = ("seed".to_owned(), manifest.training.seed.to_string());
-    ModelSummary {
-        learner: manifest.learner.name().replace('-', " "),
-        label: data.label.clone(),
-        features: data.features.len(),
-        rows_trained: manifest.training.rows,
-        frauds_trained: manifest.training.frauds,
-        training_range: training_range(trained),
-        settings: std::iter::once(seed).chain(manifest.training.settings.clone()).collect(),
-        notes,
-        commands: vec![super::typed()],
-    }
+fn summary(trained: &Trained) -> ModelSummary {
+    let training = &trained.artifact.manifest().training;
+    let simulated = training.simulated.then(|| {
+        "The history is simulated: this model is for trying things out, not for deciding about people's payments.".to_owned()
+    });
+    let mut summary = model_summary(&trained.artifact, simulated.into_iter().chain(trained.notes.clone()).collect());
+    summary.settings.insert(0, ("seed".to_owned(), training.seed.to_string()));
+    summary
 }
 
-fn training_range(trained: &Trained) -> String {
-    let training = &trained.artifact.manifest().training;
-    match (&training.time_column, training.time_range) {
-        (Some(column), Some((first, last))) => format!("{column} {first} to {last}"),
-        _ => "rows drawn by chance".into(),
+/// What a model says of its making, with `notes` for the reader.
+pub fn model_summary(artifact: &Artifact, notes: Vec<String>) -> ModelSummary {
+    let manifest = artifact.manifest();
+    let training = &manifest.training;
+    ModelSummary {
+        learner: manifest.learner.name().replace('-', " "),
+        label: manifest.label.clone(),
+        features: manifest.features.len(),
+        rows_trained: training.rows,
+        frauds_trained: training.frauds,
+        training_range: match (&training.time_column, training.time_range) {
+            (Some(column), Some((first, last))) => format!("{column} {first} to {last}"),
+            _ => "rows drawn by chance".into(),
+        },
+        settings: training.settings.clone().into_iter().collect(),
+        notes,
+        commands: vec![super::typed()],
     }
 }
 
