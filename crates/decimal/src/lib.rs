@@ -1,4 +1,4 @@
-//! Decimal text to the nearest `f64`, digits and end found in one pass.
+//! Here is decimal text: which number is it? The nearest `f64`, digits and end found in one pass.
 
 /// Reads the number at the start of `bytes`, when it is written plainly (`-12.75`, up to 19 digits) and something
 /// follows it. Returns it with the position after it, or `None`: then only [`parse`] knows.
