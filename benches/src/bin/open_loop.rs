@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use assay_benches::{arguments, now};
+use assay_benches::{arguments, now, percentiles};
 
 /// Requests that can be under way at once; more wait for a connection, and the wait counts.
 const CONNECTIONS: usize = 64;
@@ -50,7 +50,7 @@ fn main() {
     let mut latencies = schedule.run(&requests, idle);
     let lost = count - latencies.len();
     latencies.retain(|(due, _)| *due >= schedule.start + WARM_UP);
-    report(latencies.into_iter().map(|(_, latency)| latency).collect(), lost);
+    println!("{}", percentiles(latencies.into_iter().map(|(_, latency)| latency).collect(), lost));
 }
 
 fn request(address: SocketAddr, body: &str) -> Vec<u8> {
@@ -129,16 +129,4 @@ fn is_whole(answer: &[u8]) -> bool {
     let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
     let length: usize = length.and_then(|length| length.trim().parse().ok()).expect("the server announces a length");
     answer.len() >= head_bytes + 4 + length
-}
-
-fn report(mut latencies: Vec<Duration>, lost: usize) {
-    assert!(!latencies.is_empty(), "nothing was answered");
-    latencies.sort_unstable();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
-    let us = |share: f64| latencies[((latencies.len() - 1) as f64 * share).ceil() as usize].as_secs_f64() * 1e6;
-    let percentiles = serde_json::json!({
-        "answered": latencies.len(), "lost": lost,
-        "p50_us": us(0.5), "p90_us": us(0.9), "p99_us": us(0.99), "p99.9_us": us(0.999), "max_us": us(1.0),
-    });
-    println!("{percentiles}");
 }
