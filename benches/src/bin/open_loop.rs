@@ -4,6 +4,7 @@
 //! Requests are due at fixed moments. A latency runs from that moment, not from when the request left: a server (or a generator) that
 //! falls behind shows as latency, and cannot hide by being asked less. One thread spins over non-blocking sockets, so it needs a core.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -63,14 +64,16 @@ fn request(address: SocketAddr, body: &str) -> Vec<u8> {
 
 impl Schedule {
     /// When each answered request was due, and how long after that its answer was there.
-    fn run(&self, requests: &[Vec<u8>], mut idle: Vec<Connection>) -> Vec<(Instant, Duration)> {
+    ///
+    /// Connections take turns, so that none rests long enough for a server to close it.
+    fn run(&self, requests: &[Vec<u8>], mut idle: VecDeque<Connection>) -> Vec<(Instant, Duration)> {
         let (mut busy, mut latencies) = (Vec::with_capacity(idle.len()), Vec::with_capacity(self.count));
         let end = self.due(self.count) + PATIENCE;
         let mut sent = 0;
         while latencies.len() < self.count && now() < end {
             while sent < self.count
                 && self.due(sent) <= now()
-                && let Some(mut connection) = idle.pop()
+                && let Some(mut connection) = idle.pop_front()
             {
                 connection.send(&requests[sent % requests.len()], self.due(sent));
                 busy.push(connection);
@@ -81,7 +84,7 @@ impl Schedule {
                 if busy[place].is_answered() {
                     let connection = busy.swap_remove(place);
                     latencies.push((connection.due, connection.due.elapsed()));
-                    idle.push(connection);
+                    idle.push_back(connection);
                 } else {
                     place += 1;
                 }
