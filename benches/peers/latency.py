@@ -12,7 +12,7 @@ PERCENTILES = ["p50_us", "p90_us", "p99_us", "p99.9_us", "max_us"]
 
 
 def run(quick):
-    seconds, turns = (3, 2) if quick else (10, 7)
+    seconds, turns = (3, 2) if quick else (10, 5)
     names = ["Assay", "FastAPI"]
     section = Section(
         "Latency at half of saturation, open loop",

@@ -10,7 +10,7 @@ PEERS = ["Flask", "gunicorn", "FastAPI"]
 
 
 def run(quick):
-    seconds, turns = (2, 2) if quick else (5, 7)
+    seconds, turns = (2, 2) if quick else (5, 5)
     section = Section(
         "Requests per second",
         f"Each server on core 0, wrk with {CONNECTIONS} connections on core 1, runs of {seconds} s in turn, every answer 200. Assay and FastAPI"
