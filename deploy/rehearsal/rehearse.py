@@ -1,0 +1,37 @@
+"""Which parts are rehearsed, in what order, and what is the result? `box` starts this inside the namespaces."""
+
+import importlib
+import platform
+import sys
+import time
+from pathlib import Path
+
+import checks
+from box import Box
+
+PARTS = ["registry", "image", "buildspec", "ecs", "ec2"]
+
+
+def main(repository, scratch, asked):
+    begun = time.monotonic()
+    box = Box(repository, scratch)
+    for part in PARTS if "all" in asked else [part for part in PARTS if part in asked]:
+        print(f"\n== {part}", flush=True)
+        try:
+            importlib.import_module(f"part_{part}").rehearse(box)
+        except Exception as error:  # The other parts must still run, and the count must come.
+            checks.part_stopped(part, error)
+    seconds = time.monotonic() - begun
+    checks.figure("this run", "warm < 3 min, cold with the release build < 25 min", f"{seconds:.0f} s")
+    table = Path(scratch) / "figures.md"
+    table.write_text(checks.figures_table(f"Measured by `deploy/rehearsal/run {' '.join(asked)}` on {platform.machine()}, "
+                                          f"{time.strftime('%Y-%m-%d', time.gmtime())}."))
+    print(f"\nThe figures are in {table}; the logs in {box.logs}.")
+    print(f"{checks.passed} passed, {checks.failed} failed")
+    return 1 if checks.failed or not checks.passed else 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    sys.stdout.flush()
+    sys.exit(status)
