@@ -7,13 +7,17 @@ import subprocess
 from pathlib import Path
 from urllib.request import urlopen
 
+import boto3
+from botocore.config import Config
+
 from checks import output, wait_until
 
 ACCOUNT = "123456789012"  # The account that moto and MiniStack play.
 REGION = "eu-west-1"
 ECR_HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 ECR_ADDRESS = "127.0.0.2"  # On port 443 of its own, as the real one.
-BRIDGE_ADDRESS = "172.31.99.1"  # Where containers find the stand-ins and the name server.
+BRIDGE_ADDRESS = "172.31.99.1"  # Where containers find their name server.
+STANDIN_ADDRESS = "172.31.98.1"  # Where containers and machines find the stand-ins.
 BRIDGE_NETWORK = "172.31.99.1/24"
 UPSTREAM_NAMESERVER = "10.0.2.3"  # slirp4netns's own.
 MOTO_PORT = 5555
@@ -27,6 +31,8 @@ PUBLIC_PARAMETERS = {
     "/aws/service/debian/release/12/latest/arm64": "ami-0123456789abcdef1",
 }
 
+NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -39,6 +45,7 @@ class Box:
         self.run = Path(scratch) / "box"
         self.logs = Path(scratch) / "logs"
         self.started = {}
+        self.standins = self.image_uri = None
         self.signals = self.run / "signals"
         self.tools = self.run / "tools"
         self.signals.mkdir()
@@ -101,8 +108,8 @@ class Box:
         certificate, key = folder / "authority.crt", folder / "authority.key"
         if not certificate.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            output("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650",
-                   "-subj", "/CN=Assay rehearsal authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+            output("openssl", "req", "-x509", *NEW_KEY, "-days", "3650", "-subj", "/CN=Assay rehearsal authority",
+                   "-addext", "keyUsage=critical,keyCertSign,cRLSign",
                    "-keyout", str(key), "-out", str(certificate))
         return certificate, key
 
@@ -110,8 +117,7 @@ class Box:
         """A certificate for `hosts` that the authority signed: (certificate, key)."""
         authority, authority_key = self.authority()
         certificate, key, request = (self.run / f"{name}.{kind}" for kind in ("crt", "key", "csr"))
-        output("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
-               "-keyout", str(key), "-out", str(request))
+        output("openssl", "req", *NEW_KEY, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(request))
         extensions = self.run / f"{name}.ext"
         extensions.write_text("subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts) + "\nextendedKeyUsage=serverAuth\n")
         output("openssl", "x509", "-req", "-in", str(request), "-CA", str(authority), "-CAkey", str(authority_key), "-days", "30",
@@ -140,9 +146,12 @@ class Box:
         left = output("docker", "ps", "--all", "--quiet").split()
         if left:
             output("docker", "rm", "--force", "--volumes", *left)
-        self.start("dnsmasq", ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file=", "--no-resolv",
-                               f"--server={UPSTREAM_NAMESERVER}", f"--listen-address={BRIDGE_ADDRESS}", "--bind-interfaces"],
-                   lambda: listens(BRIDGE_ADDRESS, 53))
+        self.name_server("dnsmasq", BRIDGE_ADDRESS, f"--server={UPSTREAM_NAMESERVER}")
+
+    def name_server(self, name, address, *options):
+        """A name server at `address`, which knows the names in /etc/hosts unless `options` say otherwise."""
+        self.start(name, ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file=", "--no-resolv",
+                          "--bind-interfaces", f"--listen-address={address}", *options], lambda: listens(address, 53))
 
     def registry(self):
         """A registry under ECR's real name, with TLS, and with the user and password that `aws ecr get-login-password` gives."""
@@ -167,19 +176,34 @@ auth:
     def environment_1(self):
         """The process environment in which `aws` talks to moto, which plays AWS for environment 1."""
         endpoint = f"http://127.0.0.1:{MOTO_PORT}"
-        self.start("moto", [str(self.cache / "python/bin/python"), str(HERE / "moto_server.py"), str(MOTO_PORT), str(self.signals)],
+        python = str(self.cache / "python/bin/python")
+        self.start("moto", [python, str(HERE / "moto_server.py"), str(MOTO_PORT), str(self.signals)],
                    lambda: answers(f"{endpoint}/moto-api/data.json"))
         return dict(os.environ, AWS_ENDPOINT_URL=endpoint)
+
+    def client_1(self, service):
+        """As `aws SERVICE` in environment 1, without starting a process for each question."""
+        return client(service, self.environment_1())
+
+    def client_2(self, service):
+        """As `aws SERVICE` in environment 2."""
+        return client(service, self.environment_2())
 
     def environment_2(self):
         """The process environment in which `aws` talks to MiniStack, which plays AWS for environment 2, with real containers."""
         endpoint = f"http://127.0.0.1:{MINISTACK_PORT}"
-        settings = dict(os.environ, IOT_MTLS_ENABLED="0", SFTP_ENABLED="0", BIND_HOST="127.0.0.1", GATEWAY_PORT=str(MINISTACK_PORT),
-                        MINISTACK_REGION=REGION, MINISTACK_ACCOUNT_ID=ACCOUNT)
+        settings = dict(os.environ, IOT_MTLS_ENABLED="0", SFTP_ENABLED="0", BIND_HOST="127.0.0.1",
+                        GATEWAY_PORT=str(MINISTACK_PORT), MINISTACK_REGION=REGION, MINISTACK_ACCOUNT_ID=ACCOUNT)
         self.docker_daemon()
         self.start("ministack", [str(self.cache / "python/bin/ministack")], lambda: answers(f"{endpoint}/_ministack/health"),
                    env=settings, cwd=self.run)
         return dict(os.environ, AWS_ENDPOINT_URL=endpoint)
+
+
+def client(service, environment):
+    # A stack may wait for its machine before it answers; nothing is asked twice.
+    config = Config(read_timeout=900, retries={"max_attempts": 0})
+    return boto3.client(service, endpoint_url=environment["AWS_ENDPOINT_URL"], config=config)
 
 
 def which(command):

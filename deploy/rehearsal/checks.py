@@ -1,6 +1,7 @@
 """How is one assertion of the rehearsal said, timed and counted, and where do the figures go?"""
 
 import subprocess
+import threading
 import time
 import traceback
 from contextlib import contextmanager
@@ -8,6 +9,50 @@ from contextlib import contextmanager
 passed = 0
 failed = 0
 figures = []
+_counting = threading.Lock()
+_said = threading.local()  # Lines of a part that runs beside others, kept until `say_kept`.
+
+
+def say(text):
+    """Print a line, or keep it where a part runs beside others, so that the lines of each stay together."""
+    if hasattr(_said, "lines"):
+        _said.lines.append(text)
+    else:
+        print(text, flush=True)
+
+
+def beside(part, work):
+    """Run `work` beside what follows; the function returned waits for its end and says its lines."""
+    lines = []
+
+    def run():
+        _said.lines = lines
+        contained(part, work)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def say_kept():
+        thread.join()
+        print(f"\n== {part}, what went on beside the parts above", flush=True)
+        print("\n".join(lines), flush=True)
+
+    return say_kept
+
+
+def contained(part, work):
+    """What `work` returns; however it ends, the other parts still run, and the count comes."""
+    try:
+        return work()
+    except Exception as error:
+        part_stopped(part, error)
+        return None
+
+
+def count(ok):
+    global passed, failed
+    with _counting:
+        passed, failed = passed + ok, failed + (not ok)
 
 
 class Stop(Exception):
@@ -26,7 +71,6 @@ class Note:
 @contextmanager
 def check(sentence, vital=False):
     """Run the body as one check: it asserts, or raises. After a failed `vital` check its part goes no further."""
-    global passed, failed
     note = Note()
     begun = time.monotonic()
     try:
@@ -34,24 +78,22 @@ def check(sentence, vital=False):
     except Stop:
         raise
     except Exception as error:  # Whatever went wrong, the line must say so and the other checks must run.
-        failed += 1
-        print(f"FAILED {time.monotonic() - begun:7.1f} s  {sentence}{note.text}", flush=True)
-        print(indent(reason(error)), flush=True)
+        count(False)
+        say(f"FAILED {time.monotonic() - begun:7.1f} s  {sentence}{note.text}\n{indent(reason(error))}")
         if vital:
             raise Stop(sentence) from error
         return
-    passed += 1
-    print(f"ok     {time.monotonic() - begun:7.1f} s  {sentence}{note.text}", flush=True)
+    count(True)
+    say(f"ok     {time.monotonic() - begun:7.1f} s  {sentence}{note.text}")
 
 
 def part_stopped(part, error):
     """A part that could not go on counts as a failure even where no check had begun."""
-    global failed
     if isinstance(error, Stop):
-        print(f"       {part} stops here: the rest of it needs the check above", flush=True)
+        say(f"       {part} stops here: the rest of it needs the check above")
         return
-    failed += 1
-    print(f"FAILED            {part}: outside of any check\n{indent(reason(error))}", flush=True)
+    count(False)
+    say(f"FAILED            {part}: outside of any check\n{indent(reason(error))}")
 
 
 def reason(error):
@@ -97,7 +139,15 @@ def wait_until(condition, seconds, sentence, every=0.1):
         time.sleep(every)
 
 
-def output(*command, **options):
-    """What a command printed; its failure carries what it said."""
+def output(*command, log=None, **options):
+    """What a command printed, which goes to `log` instead if that is given; its failure carries what it said."""
     options.setdefault("timeout", 600)
-    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+    if not log:
+        return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+    try:
+        subprocess.run(command, check=True, stdout=log, stderr=log, text=True, **options)
+    except subprocess.CalledProcessError as error:
+        with open(log.name, errors="replace") as written:
+            error.stderr = f"{written.read()}\n(from {log.name})"
+        raise
+    return None

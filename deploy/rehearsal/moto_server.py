@@ -102,7 +102,7 @@ if __name__ == "__main__":
         parsing.NULL_MODELS.remove(known.cloudformation_type())
     for name, value in PUBLIC_PARAMETERS.items():
         ssm_backends[ACCOUNT][REGION]._parameters[name].append(Parameter(
-            account_id=ACCOUNT, name=name, value=value, parameter_type="String", description=None, allowed_pattern=None, keyid=None,
-            last_modified_date=datetime(2026, 1, 1, tzinfo=UTC), version=1, data_type="text"))
+            account_id=ACCOUNT, name=name, value=value, parameter_type="String", data_type="text", version=1,
+            last_modified_date=datetime(2026, 1, 1, tzinfo=UTC), description=None, allowed_pattern=None, keyid=None))
     ThreadedMotoServer(ip_address="127.0.0.1", port=PORT).start()
     threading.Event().wait()

@@ -9,6 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
+from box import UPSTREAM_NAMESERVER
 from checks import output
 
 SUITE = "bookworm"
@@ -19,7 +20,12 @@ CLIENT_VARIABLES = re.compile(
     r"|(CURL|REQUESTS)_CA_BUNDLE|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy")
 
 # What Debian's own machine image for EC2 carries and the deployment builds on.
-MACHINE_PACKAGES = ["systemd-sysv", "dbus", "cloud-init", "curl", "ca-certificates", "iproute2", "sudo", "procps", "awscli", "python3"]
+MACHINE_PACKAGES = ["systemd-sysv", "dbus", "cloud-init", "curl", "ca-certificates", "iproute2", "systemd-timesyncd", "sudo",
+                    "procps"]
+
+
+# What deploy/ec2/install adds to it.
+INSTALLED_PACKAGES = ["awscli", "libgomp1"]
 
 
 def image_root(box):
@@ -39,6 +45,26 @@ def machine_root(box):
         bootstrap(box, partial, MACHINE_PACKAGES, "minbase")
         partial.rename(root)
     return root
+
+
+def installed_layer(box):
+    """What lies over the machine's root once the installer's packages are there, for machines where installing is not the point."""
+    layer = box.cache / "machine-packages"
+    if not layer.exists():
+        partial, work, root = (box.run / f"packages-{name}" for name in ("partial", "work", "root"))
+        for folder in (partial, work, root):
+            folder.mkdir()
+        layers = f"lowerdir={machine_root(box)},upperdir={partial},workdir={work}"
+        output("mount", "-t", "overlay", "overlay", "-o", layers, str(root))
+        try:
+            (root / "etc/resolv.conf").write_text(f"nameserver {UPSTREAM_NAMESERVER}\n")
+            inside = dict(os.environ, DEBIAN_FRONTEND="noninteractive", PATH="/usr/sbin:/usr/bin:/sbin:/bin")
+            output("chroot", str(root), "apt-get", "update", env=inside)
+            output("chroot", str(root), "apt-get", "install", "--yes", "--no-install-recommends", *INSTALLED_PACKAGES, env=inside)
+        finally:
+            output("umount", str(root))
+        partial.rename(layer)
+    return layer
 
 
 def bootstrap(box, target, packages, variant):
@@ -80,7 +106,7 @@ def write_settings(box, folder):
 
 
 def sources():
-    """Where this machine's apt finds Debian 12; nothing when it is another system, and mmdebstrap then knows the public archive."""
+    """Where this machine's apt finds Debian 12; nothing on another system, and mmdebstrap then knows the public archive."""
     listed = set()
     fields = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
     for line in output("apt-get", "indextargets", "--format", fields, "Created-By: Packages").splitlines():
