@@ -34,7 +34,7 @@ def run(quick):
     found = {solver: [] for solver in again}
     for solver in again:
         contenders[solver] = lambda solver=solver: remember(found[solver], attempt(table, solver, patience))
-    turns = interleave(contenders, 1 if quick else 5)
+    turns = interleave(contenders, 1 if quick else 3)
 
     ours, whole_ours = turns["Assay, search"], turns["Assay, whole process"]
     best = answer(search)

@@ -3,6 +3,8 @@
 import argparse
 import importlib
 import os
+import pickle
+import shutil
 
 import page
 from measure import say
@@ -18,19 +20,29 @@ def main():
     arguments = parser.parse_args()
     load_before = os.getloadavg()[0]
     whole = not arguments.names and not arguments.quick
-    if whole:
+    # A run of all benches takes half an hour. One that was broken off is taken up again, if the commit is still the same.
+    done = WORK / f"done-at-{page.commit().replace(', ', '-')}"
+    if whole and not done.exists():
         start_afresh()
+        done.mkdir(parents=True)
     WORK.mkdir(parents=True, exist_ok=True)
     sections = []
     for name in arguments.names or NAMES:
         say(f"{name}:")
-        sections.append(importlib.import_module(name).run(arguments.quick))
+        kept = done / name
+        if whole and kept.exists():
+            sections.append(pickle.loads(kept.read_bytes()))
+        else:
+            sections.append(importlib.import_module(name).run(arguments.quick))
+        if whole:
+            kept.write_bytes(pickle.dumps(sections[-1]))
         for verdict in sections[-1].verdicts:
             say(f"  {verdict.what}: {verdict.figure} ({verdict.bar}): {verdict.word}")
     text = page.written(sections, arguments.quick, load_before)
     if whole:
         (REPOSITORY / "docs").mkdir(exist_ok=True)
         (REPOSITORY / "docs" / "performance.md").write_text(text)
+        shutil.rmtree(done)
     else:
         print(text)
 

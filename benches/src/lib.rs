@@ -1,6 +1,9 @@
 //! What the measuring programs share: a stopwatch, and a table from a file. None of this is shipped.
 
-use std::{fs::File, time::Instant};
+use std::{
+    fs::File,
+    time::{Duration, Instant},
+};
 
 use assay_trainer::dataset::{Dataset, Roles};
 use assay_trainer::table::{ReadOptions, Table, csv};
@@ -16,6 +19,18 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let start = now();
     let result = work();
     (result, start.elapsed().as_secs_f64())
+}
+
+/// What to print of the latencies of requests: percentiles in microseconds, how many were answered and how many were not.
+pub fn percentiles(mut latencies: Vec<Duration>, lost: usize) -> serde_json::Value {
+    assert!(!latencies.is_empty(), "nothing was answered");
+    latencies.sort_unstable();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
+    let us = |share: f64| latencies[((latencies.len() - 1) as f64 * share).ceil() as usize].as_secs_f64() * 1e6;
+    serde_json::json!({
+        "answered": latencies.len(), "lost": lost,
+        "p50_us": us(0.5), "p90_us": us(0.9), "p99_us": us(0.99), "p99.9_us": us(0.999), "max_us": us(1.0),
+    })
 }
 
 /// The arguments of the program, as many as `usage` names.

@@ -4,11 +4,12 @@
 //! Requests are due at fixed moments. A latency runs from that moment, not from when the request left: a server (or a generator) that
 //! falls behind shows as latency, and cannot hide by being asked less. One thread spins over non-blocking sockets, so it needs a core.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use assay_benches::{arguments, now};
+use assay_benches::{arguments, now, percentiles};
 
 /// Requests that can be under way at once; more wait for a connection, and the wait counts.
 const CONNECTIONS: usize = 64;
@@ -50,7 +51,7 @@ fn main() {
     let mut latencies = schedule.run(&requests, idle);
     let lost = count - latencies.len();
     latencies.retain(|(due, _)| *due >= schedule.start + WARM_UP);
-    report(latencies.into_iter().map(|(_, latency)| latency).collect(), lost);
+    println!("{}", percentiles(latencies.into_iter().map(|(_, latency)| latency).collect(), lost));
 }
 
 fn request(address: SocketAddr, body: &str) -> Vec<u8> {
@@ -63,14 +64,16 @@ fn request(address: SocketAddr, body: &str) -> Vec<u8> {
 
 impl Schedule {
     /// When each answered request was due, and how long after that its answer was there.
-    fn run(&self, requests: &[Vec<u8>], mut idle: Vec<Connection>) -> Vec<(Instant, Duration)> {
+    ///
+    /// Connections take turns, so that none rests long enough for a server to close it.
+    fn run(&self, requests: &[Vec<u8>], mut idle: VecDeque<Connection>) -> Vec<(Instant, Duration)> {
         let (mut busy, mut latencies) = (Vec::with_capacity(idle.len()), Vec::with_capacity(self.count));
         let end = self.due(self.count) + PATIENCE;
         let mut sent = 0;
         while latencies.len() < self.count && now() < end {
             while sent < self.count
                 && self.due(sent) <= now()
-                && let Some(mut connection) = idle.pop()
+                && let Some(mut connection) = idle.pop_front()
             {
                 connection.send(&requests[sent % requests.len()], self.due(sent));
                 busy.push(connection);
@@ -81,7 +84,7 @@ impl Schedule {
                 if busy[place].is_answered() {
                     let connection = busy.swap_remove(place);
                     latencies.push((connection.due, connection.due.elapsed()));
-                    idle.push(connection);
+                    idle.push_back(connection);
                 } else {
                     place += 1;
                 }
@@ -129,16 +132,4 @@ fn is_whole(answer: &[u8]) -> bool {
     let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
     let length: usize = length.and_then(|length| length.trim().parse().ok()).expect("the server announces a length");
     answer.len() >= head_bytes + 4 + length
-}
-
-fn report(mut latencies: Vec<Duration>, lost: usize) {
-    assert!(!latencies.is_empty(), "nothing was answered");
-    latencies.sort_unstable();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
-    let us = |share: f64| latencies[((latencies.len() - 1) as f64 * share).ceil() as usize].as_secs_f64() * 1e6;
-    let percentiles = serde_json::json!({
-        "answered": latencies.len(), "lost": lost,
-        "p50_us": us(0.5), "p90_us": us(0.9), "p99_us": us(0.99), "p99.9_us": us(0.999), "max_us": us(1.0),
-    });
-    println!("{percentiles}");
 }

@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod evaluate;
+pub mod health;
 pub mod score;
 pub mod serve;
 pub mod simulate;

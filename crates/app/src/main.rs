@@ -33,6 +33,7 @@ enum Command {
     Evaluate(commands::evaluate::Evaluate),
     Score(commands::score::Score),
     Serve(commands::serve::Serve),
+    Health(commands::health::Health),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Score(arguments) => commands::score::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments).map_err(Into::into),
+        Command::Health(arguments) => commands::health::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,11 +10,12 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Our own crates, and which of them each may know.
-const MAY_KNOW: [(&str, &[&str]); 4] = [
+const MAY_KNOW: [(&str, &[&str]); 5] = [
+    ("assay-decimal", &[]),
     ("assay-model", &[]),
     ("assay-simulator", &[]),
-    ("assay-trainer", &["assay-model"]),
-    ("assay", &["assay-model", "assay-trainer", "assay-simulator"]),
+    ("assay-trainer", &["assay-decimal", "assay-model"]),
+    ("assay", &["assay-decimal", "assay-model", "assay-trainer", "assay-simulator"]),
 ];
 
 fn root() -> PathBuf {

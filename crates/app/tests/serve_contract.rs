@@ -293,3 +293,25 @@ fn an_address_that_is_not_free_or_not_ours_ends_the_start_with_one_sentence() {
     assert!(refused(&["--model", &model, "--cors-origin", "shop.example"]).contains("no web origin"));
     assert_eq!(server.ask("GET", "/health", b"").text(), "OK");
 }
+
+/// What `assay health` says of an address: nothing when all is well.
+fn health(address: &str) -> Result<(), String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_assay")).args(["health", "--address", address]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.success(), output.stdout.as_slice()), (text.is_empty(), b"".as_slice()), "{text}");
+    if text.is_empty() { Ok(()) } else { Err(text) }
+}
+
+#[test]
+fn the_binary_itself_asks_a_server_for_its_health() {
+    let server = Server::start(&seed_model().1, &[]);
+    assert_eq!(health(&server.address.to_string()), Ok(()));
+
+    // Takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let problem = health(&silent.local_addr().unwrap().to_string()).unwrap_err();
+    assert!(problem.contains("/health did not answer") && problem.lines().count() == 1, "{problem}");
+    let free = silent.local_addr().unwrap().to_string();
+    drop(silent);
+    assert!(health(&free).unwrap_err().contains("is `assay serve` running there?"));
+}

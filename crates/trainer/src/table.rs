@@ -7,7 +7,6 @@ pub mod csv;
 mod error;
 mod header;
 mod levels;
-mod number;
 pub mod parquet;
 mod time;
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use indicatif::ProgressBar;
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, http::HeaderMap};
 
 use super::checksum;
@@ -244,6 +245,8 @@ fn fetch_rest(url: &str, part: &mut Part, limit_bytes: u64, bar: &ProgressBar) -
 fn request(url: &str, begun: Option<&(u64, Version)>) -> Result<ureq::http::Response<ureq::Body>, Failure> {
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
+        // The authorities that this machine trusts, so that a company's own is among them.
+        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_recv_response(Some(READ_TIMEOUT))
         .timeout_per_read(Some(READ_TIMEOUT))

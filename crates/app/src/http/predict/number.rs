@@ -1,4 +1,4 @@
-//! A number of JSON at the start of some bytes: its strict grammar around the correctly rounded parser of fast-float.
+//! A number of JSON at the start of some bytes: its strict grammar around the two parsers that round correctly.
 
 /// The number that `bytes` begin with, and its length; `None` when JSON has no such number or no float holds it.
 ///
@@ -8,7 +8,14 @@ pub fn parse(bytes: &[u8]) -> Option<(f64, usize)> {
     if !is_digit(bytes, integer) || (bytes[integer] == b'0' && is_digit(bytes, integer + 1)) {
         return None;
     }
-    let mut point = integer + 1;
+    match assay_decimal::leading(bytes, 0) {
+        Some((value, length)) if !matches!(bytes.get(length), Some(b'e' | b'E')) => Some((value, length)),
+        _ => unusual(bytes, integer + 1),
+    }
+}
+
+/// A number that is long, has an exponent or ends the body, `point` being at most where its integer digits end.
+fn unusual(bytes: &[u8], mut point: usize) -> Option<(f64, usize)> {
     while is_digit(bytes, point) {
         point += 1;
     }

@@ -3,9 +3,7 @@
 use memchr::memchr_iter;
 
 use super::text;
-use crate::table::{
-    Kind, MAX_COLUMNS, MAX_NAME_BYTES, Place, Problem, ReadOptions, TableError, header, is_missing, number, time,
-};
+use crate::table::{Kind, MAX_COLUMNS, MAX_NAME_BYTES, Place, Problem, ReadOptions, TableError, header, is_missing, time};
 
 /// Rows whose cells decide what a column is.
 pub const SAMPLE_ROWS: usize = 1_000;
@@ -107,7 +105,7 @@ fn check_header(names: &[String]) -> Result<(), Problem> {
             }
         }
     }
-    if names.iter().all(|name| number::parse(name.as_bytes()).is_some()) {
+    if names.iter().all(|name| assay_decimal::parse(name.as_bytes()).is_some()) {
         return Err(Problem::NumericHeader);
     }
     header::check_names(names)
@@ -180,7 +178,7 @@ struct Looks {
 impl Looks {
     fn of(cell: &[u8]) -> Self {
         let filled = !is_missing(cell);
-        let is_number = filled && number::parse(cell).is_some();
+        let is_number = filled && assay_decimal::parse(cell).is_some();
         let is_time = filled && !is_number && time::parse(cell).is_some();
         Self { filled: filled.into(), numbers: is_number.into(), times: is_time.into() }
     }

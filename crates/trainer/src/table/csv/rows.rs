@@ -7,7 +7,7 @@ use super::{
     layout::Layout,
     text::{after_blank_line, cell},
 };
-use crate::table::{MISSING_CODE, MISSING_TIME, Problem, cells::Cells, is_missing, number, time};
+use crate::table::{MISSING_CODE, MISSING_TIME, Problem, cells::Cells, is_missing, time};
 
 /// Rows of a block, column by column.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ fn push(cells: &mut Cells, cell: &[u8], name: &str) -> Result<(), Problem> {
 #[inline]
 fn plain_number(block: &[u8], start: usize, ends_row: bool) -> Option<(f64, usize)> {
     let quoted = usize::from(*block.get(start)? == b'"');
-    let (number, end) = number::leading(block, start + quoted)?;
+    let (number, end) = assay_decimal::leading(block, start + quoted)?;
     if quoted == 1 && block.get(end) != Some(&b'"') {
         return None;
     }
@@ -122,7 +122,7 @@ fn plain_number(block: &[u8], start: usize, ends_row: bool) -> Option<(f64, usiz
 }
 
 fn finite(cell: &[u8], name: &str) -> Result<f64, Problem> {
-    match number::parse(cell) {
+    match assay_decimal::parse(cell) {
         Some(number) if number.is_finite() => Ok(number),
         Some(_) => Err(Problem::NotFinite),
         None if std::str::from_utf8(cell).is_err() => Err(Problem::NotUtf8),
