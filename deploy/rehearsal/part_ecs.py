@@ -57,7 +57,7 @@ class Service:
     """The stack, and what it runs."""
 
     def __init__(self, box, template):
-        self.box = box
+        self.box, self.template = box, template
         clients = (box.client_2(name) for name in ("cloudformation", "ecs", "ssm", "logs"))
         self.cloudformation, self.ecs, self.ssm, self.logs = clients
         self.cloudformation.create_stack(StackName=STACK, TemplateBody=template, Capabilities=["CAPABILITY_IAM"],
@@ -156,7 +156,8 @@ def runs(service, uri):
         wait_until(lambda: service.steady(uri), 60, "two tasks run and get requests")
         containers = service.containers()
         assert len(containers) == 2, containers
-        command = service.definition()["healthCheck"]["command"]
+        task = json.loads(service.template)["Resources"]["TaskDefinition"]["Properties"]
+        command = task["ContainerDefinitions"][0]["HealthCheck"]["Command"]
         assert command[0] == "CMD", command
         for container in containers:
             output("docker", "exec", container, *command[1:])
