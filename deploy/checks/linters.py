@@ -33,7 +33,7 @@ rules:
 
 # What `shellcheck` and EC2 see: user data with the values that AWS would fill in, and the longest choices among the parameters.
 KNOWN = {
-    "ReadyHandle": "https://cloudformation-waitcondition-eu-west-1.s3.eu-west-1.amazonaws.com/arn%3Aaws%3A?X-Amz-Date=1&X-Amz-Expires=2",
+    "ReadyHandle": "https://cloudformation-waitcondition-eu-west-1.s3.amazonaws.com/arn%3Aaws%3A?X-Amz-Date=1&X-Amz-Expires=2",
     "LogGroup": "/assay/fraud",
     "Cluster": "fraud-Cluster-0123456789ab",
 }
@@ -82,7 +82,8 @@ def shellcheck(deployment):
         rendered = Stack(stack.template, stack.choices, known=KNOWN)
         machine = rendered.properties("Instance" if "Instance" in rendered.resources else "LaunchTemplate")
         user_data = machine.get("LaunchTemplateData", machine)["UserData"]
-        findings += [f"user data of {stack.template.name}: {line}" for line in run("shellcheck", "--format", "gcc", "-", stdin=user_data)]
+        said = run("shellcheck", "--format", "gcc", "-", stdin=user_data)
+        findings += [f"user data of {stack.template.name}: {line}" for line in said]
     return findings
 
 
@@ -156,10 +157,15 @@ def unpack_guard(folder):
     package, = [file.locate() for file in files("cdklabs.cdk-validator-cfnguard") if file.name.endswith(".jsii.tgz")]
     wanted = f"package/bin/ubuntu/{platform.machine()}/", "package/rules/control-tower/cfn-guard/"
     with tarfile.open(package) as archive:
-        members = [member for member in archive if member.name.startswith(wanted)]
-        assert members, f"the package has no cfn-guard for {platform.machine()}"
-        archive.extractall(folder, members, filter="data")
-    return folder / wanted[0] / "cfn-guard", folder / wanted[1]
+        for member in archive:
+            if member.isfile() and member.name.startswith(wanted):
+                target = folder / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.extractfile(member).read())
+    program = folder / wanted[0] / "cfn-guard"
+    assert program.exists(), f"the package has no cfn-guard for {platform.machine()}"
+    program.chmod(0o755)
+    return program, folder / wanted[1]
 
 
 def suppressions(deployment):
@@ -177,7 +183,8 @@ def suppressions(deployment):
             if len(reason.split()) < 5 or not reason.endswith("."):
                 findings.append(f"{template.name}: {rule}: {logical_id}: no reason given")
     # Where a tool has no room for a reason, a comment above gives it.
-    paths = [template.path for template in deployment.templates] + [deployment.deploy / "image/Dockerfile", *deployment.bash_scripts]
+    dockerfile = deployment.deploy / "image/Dockerfile"
+    paths = [*(template.path for template in deployment.templates), dockerfile, *deployment.bash_scripts]
     for path in paths:
         lines = path.read_text().splitlines()
         for number, line in enumerate(lines):

@@ -132,11 +132,13 @@ def test_the_project_builds_one_image_at_a_time_from_the_repository_and_keeps_it
         assert made["LogsConfig"]["CloudWatchLogs"] == {"Status": "ENABLED", "GroupName": "«LogGroup»"}, stack
         assert made["Artifacts"] == {"Type": "NO_ARTIFACTS"}, stack
         assert made["ServiceRole"] == "«BuildRole.Arn»", stack
+        assert made.get("TimeoutInMinutes", 0) >= 60, f"{stack}: a first build compiles LightGBM and trains"
 
 
 def test_images_are_scanned_encrypted_and_never_replaced(deployment):
     for stack in deployment.builds():
         repository = stack.properties("Repository")
+        assert repository.get("RepositoryName") == stack.parameters["RepositoryName"], stack
         assert repository["ImageTagMutability"] == "IMMUTABLE", stack
         assert repository["ImageScanningConfiguration"] == {"ScanOnPush": True}, stack
         assert repository["EncryptionConfiguration"] == {"EncryptionType": "AES256"}, stack

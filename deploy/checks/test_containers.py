@@ -161,7 +161,8 @@ def test_there_are_two_tasks_and_the_default_machine_has_room_for_them(deploymen
 def test_scaling_moves_this_service_between_the_counts_that_were_chosen(deployment):
     for stack in deployment.services():
         target = stack.properties("ScalableTarget")
-        assert (target["MinCapacity"], target["MaxCapacity"]) == (stack.parameters["DesiredCount"], stack.parameters["MaxCount"]), stack
+        counts = stack.parameters["DesiredCount"], stack.parameters["MaxCount"]
+        assert (target["MinCapacity"], target["MaxCapacity"]) == counts, stack
         assert target["ResourceId"] == "service/«Cluster»/«Service.Name»", stack
         assert (target["ServiceNamespace"], target["ScalableDimension"]) == ("ecs", "ecs:service:DesiredCount"), stack
         policies = stack.of_type("AWS::ApplicationAutoScaling::ScalingPolicy")

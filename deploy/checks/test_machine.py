@@ -16,7 +16,7 @@ USER_DATA_BYTES = 16 * 1024
 # The longest that AWS gives: a signed URL of a wait condition (550 seen), a region, a stack's name.
 LONGEST_KNOWN = {"ReadyHandle": "h" * 1000, "LogGroup": "/assay/" + "n" * 128, "Cluster": "c" * 255}
 
-# What `systemd-analyze security` calls the exposure of assay.service, of 10; 1.1 when this was written.
+# What `systemd-analyze security` calls the exposure of assay.service, of 10; 1.4 when this was written.
 MOST_EXPOSURE = 1.5
 
 HARDENING = {
@@ -124,7 +124,8 @@ def test_user_data_holds_every_text_from_outside_in_single_quotes(deployment):
                 for match in SUBSTITUTION.finditer(line):
                     if template.parameters.get(match[1], {}).get("Type") == "Number":
                         continue
-                    assert line[: match.start()].count("'") % 2 == 1, f"{template.name}: {match[0]} outside of quotes: {line.strip()}"
+                    quoted = line[: match.start()].count("'") % 2 == 1
+                    assert quoted, f"{template.name}: {match[0]} outside of quotes: {line.strip()}"
 
 
 def test_user_data_stops_at_the_first_fault_and_checks_the_release_before_it_runs_it(deployment):
@@ -186,8 +187,31 @@ def test_tasks_cannot_read_the_role_of_their_machine_or_ask_for_privileges(deplo
     assert "ECS_CLUSTER=«Cluster»" in stack.properties("LaunchTemplate")["LaunchTemplateData"]["UserData"], stack
 
 
+def test_the_machine_of_environment_1_has_its_network_its_role_and_its_address(deployment):
+    for stack in deployment.machines():
+        machine = stack.properties("Instance")
+        assert machine.get("SubnetId") == "«Subnet»", stack
+        assert machine.get("IamInstanceProfile") == "«InstanceProfile»", f"{stack}: neither log nor session would work"
+        assert stack.properties("InstanceProfile") == {"Roles": ["«Role»"]}, stack
+        address = stack.properties("ElasticIp")
+        assert (address.get("InstanceId"), address.get("Domain")) == ("«Instance»", "vpc"), f"{stack}: clients would call nobody"
+
+
+def test_the_machines_of_the_cluster_have_their_role(deployment):
+    for stack in deployment.services():
+        if stack.parameters["Capacity"] == "EC2":
+            launched = stack.properties("LaunchTemplate")["LaunchTemplateData"]
+            assert launched.get("IamInstanceProfile") == {"Arn": "«InstanceProfile.Arn»"}, stack
+            assert stack.properties("InstanceProfile") == {"Roles": ["«InstanceRole»"]}, stack
+            assert launched.get("InstanceType") == stack.parameters["InstanceType"], stack
+            group = stack.properties("AutoScalingGroup")
+            version = {"LaunchTemplateId": "«LaunchTemplate»", "Version": "«LaunchTemplate.LatestVersionNumber»"}
+            assert group["LaunchTemplate"] == version, f"{stack}: an update would not reach its machines"
+
+
 def test_user_data_has_no_substitution_left_once_rendered(deployment):
-    stack = Stack(deployment.machine, next(deployment.machines()).choices, known={"ReadyHandle": "https://wait", "LogGroup": "/assay"})
+    known = {"ReadyHandle": "https://wait", "LogGroup": "/assay"}
+    stack = Stack(deployment.machine, next(deployment.machines()).choices, known=known)
     text = stack.properties("Instance")["UserData"]
     assert "«" not in text and not re.search(r"\$\{[A-Z]", text)
 

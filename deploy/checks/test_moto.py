@@ -1,7 +1,7 @@
 """Does an independent engine, moto, create the three stacks, and come to the same resources and outputs as our renderer?
 
-moto skips the kinds that it does not know and keeps less than AWS of those it does; what it keeps is compared. Three things that our
-templates need and it lacks are added below.
+moto skips the kinds that it does not know and keeps less than AWS of those it does; what it keeps is compared. Three things that
+our templates need and it lacks are added below.
 """
 
 import base64
@@ -24,7 +24,8 @@ from template import ACCOUNT, IMAGE_URI, PARAMETER_STORE, REGION, Stack
 ADDRESS = r"\d+\.\d+\.\d+\.\d+"
 NOT_IN_MOTO = {
     "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::CloudWatch::Alarm",
-    "AWS::CodeBuild::Project", "AWS::ECS::CapacityProvider", "AWS::ECS::ClusterCapacityProviderAssociations", "AWS::S3::BucketPolicy",
+    "AWS::CodeBuild::Project", "AWS::ECS::CapacityProvider", "AWS::ECS::ClusterCapacityProviderAssociations",
+    "AWS::S3::BucketPolicy",
 }
 WAIT_URL = "https://cloudformation-waitcondition-eu-west-1.s3.eu-west-1.amazonaws.com/arn%3Aaws%3A?X-Amz-Signature=ab"
 
@@ -92,7 +93,8 @@ class Created:
         # What moto skipped it lists without a name, and a rule of a security group without an ID.
         self.made = {resource["LogicalResourceId"] for resource in resources if "LogicalResourceId" in resource}
         self.ids = {
-            resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources if "PhysicalResourceId" in resource}
+            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+            for resource in resources if "PhysicalResourceId" in resource}
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in self.described["Outputs"]}
         self.ours = Stack(template, choices, known=self.ids)
 
@@ -116,8 +118,8 @@ def aws(monkeypatch):
         warnings.simplefilter("ignore")
         for name, value in PARAMETER_STORE.items():  # By its own API nobody may write what belongs to AWS.
             ssm_backends[ACCOUNT][REGION]._parameters[name].append(Parameter(
-                account_id=ACCOUNT, name=name, value=value, parameter_type="String", description=None, allowed_pattern=None, keyid=None,
-                last_modified_date=datetime(2026, 1, 1, tzinfo=UTC), version=1, data_type="text"))
+                account_id=ACCOUNT, name=name, value=value, parameter_type="String", description=None, allowed_pattern=None,
+                keyid=None, last_modified_date=datetime(2026, 1, 1, tzinfo=UTC), version=1, data_type="text"))
         yield
 
 
@@ -150,7 +152,8 @@ def test_the_machine_of_environment_1_is_as_it_was_described(deployment):
     stack = Created(deployment.machine, RELEASED | {"ClientCidr": "203.0.113.0/24"})
     ec2 = boto3.client("ec2")
     machine = ec2.describe_instances(InstanceIds=[stack.ids["Instance"]])["Reservations"][0]["Instances"][0]
-    assert (machine["ImageId"], machine["InstanceType"]) == (PARAMETER_STORE["/aws/service/debian/release/12/latest/amd64"], "t3.small")
+    image = PARAMETER_STORE["/aws/service/debian/release/12/latest/amd64"]
+    assert (machine["ImageId"], machine["InstanceType"]) == (image, "t3.small")
     assert (machine["SubnetId"], machine["VpcId"]) == (stack.ids["Subnet"], stack.ids["Vpc"])
     assert "KeyName" not in machine
     assert ingress(stack.ids["SecurityGroup"]) == {(5000, 5000, "203.0.113.0/24")}

@@ -2,6 +2,7 @@
 
 import shutil
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,15 @@ import linters
 from deployment import REPOSITORY, Deployment
 from mutations import MUTATIONS
 from template import Refused
+from test_user_data import host  # noqa: F401 - a fixture that some of the checks ask for
 
 HERE = Path(__file__).resolve().parent
 NOT_MUTATED = shutil.ignore_patterns("checks", "rehearsal", "__pycache__", "README.md")
 
 
 def checks_by_name():
-    """Every test of this folder that looks at the deployment alone."""
-    modules = [import_module(path.stem) for path in sorted(HERE.glob("test_*.py")) if path.stem not in ("test_mutations", "test_moto")]
+    """Every test of this folder."""
+    modules = [import_module(path.stem) for path in sorted(HERE.glob("test_*.py")) if path.stem != "test_mutations"]
     return {name: test for module in modules for name, test in vars(module).items() if name.startswith("test_")}
 
 
@@ -38,18 +40,20 @@ def changed(linter, deployment, mutation):
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[mutation.fault for mutation in MUTATIONS])
-def test_a_planted_fault_is_caught(mutation, tmp_path):
+def test_a_planted_fault_is_caught(mutation, tmp_path, request):
     shutil.copytree(REPOSITORY / "deploy", tmp_path / "deploy", ignore=NOT_MUTATED)
     file = tmp_path / mutation.file
     text = file.read_text()
     times = text.count(mutation.text)
-    assert times == 1, f"{mutation.file} has the text of this mutation {times} times; bring mutations.py up to date:\n{mutation.text}"
+    assert times == 1, f"{mutation.file} has this text {times} times; bring mutations.py up to date:\n{mutation.text}"
     file.write_text(text.replace(mutation.text, mutation.instead))
 
     deployment = Deployment(tmp_path)
     if mutation.caught_by in CHECKS:
+        check = CHECKS[mutation.caught_by]
+        others = {name: request.getfixturevalue(name) for name in signature(check).parameters if name != "deployment"}
         with pytest.raises((AssertionError, Refused)):
-            CHECKS[mutation.caught_by](deployment)
+            check(deployment, **others)
         return
     linter, rule = mutation.caught_by.split()
     findings = changed(linter, deployment, mutation)

@@ -128,6 +128,15 @@ def test_balancer_tasks_and_machines_are_spread_over_two_zones(deployment):
             assert len({zone[subnet] for subnet in subnets}) == 2, f"{stack}: {what} is in {subnets}"
 
 
+def test_a_vpc_has_names_and_a_gateway(deployment):
+    for stack in networks(deployment):
+        vpc = stack.properties("Vpc")
+        assert vpc.get("EnableDnsSupport") is vpc.get("EnableDnsHostnames") is True, f"{stack}: endpoints need both for their names"
+        assert vpc["CidrBlock"] == stack.parameters["VpcCidr"], stack
+        attachment = stack.properties("InternetGatewayAttachment")
+        assert attachment == {"VpcId": "«Vpc»", "InternetGatewayId": "«InternetGateway»"}, stack
+
+
 def test_the_way_to_the_internet_is_there_for_public_subnets_only(deployment):
     for stack in networks(deployment):
         table_of = {
@@ -164,6 +173,9 @@ def test_tasks_have_a_public_address_only_where_they_need_one_to_start(deploymen
 
 def test_private_tasks_have_every_endpoint_that_starting_them_needs(deployment):
     for stack in deployment.services():
+        private = {name for name in stack.resources if name.startswith("Private")}
+        if stack.parameters["PrivateTasks"] == "false":
+            assert not private, f"{stack}: {private} serve nothing"
         wanted = set()
         if stack.parameters["PrivateTasks"] == "true":
             wanted = {"ecr.api", "ecr.dkr", "logs", "s3"}

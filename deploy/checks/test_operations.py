@@ -108,7 +108,7 @@ def test_a_template_is_short_enough_for_the_command_line_and_uses_nothing_that_t
 def test_every_log_is_kept_as_long_as_was_asked(deployment):
     for stack in deployment.stacks():
         groups = stack.of_type("AWS::Logs::LogGroup")
-        assert groups, stack
+        assert groups["LogGroup"].get("LogGroupName", "").startswith(f"/assay/{stack.name}"), f"{stack}: nobody would find the log"
         for name, group in groups.items():
             # What Container Insights measures is in its metrics; the group holds what they were made from.
             days = 1 if name == "InsightsLogGroup" else stack.parameters["LogRetentionDays"]

@@ -152,6 +152,13 @@ def test_a_size_that_fargate_does_not_have_is_refused(deployment):
             assert (stack.broken_rules == []) == (memory in FARGATE_MEMORY[cpu]), f"{stack}: {stack.broken_rules}"
 
 
+def test_machines_take_tasks_of_any_size(deployment):
+    declared = deployment.service.parameters
+    for cpu, memory in product(declared["TaskCpu"]["AllowedValues"], declared["TaskMemory"]["AllowedValues"]):
+        stack = Stack(deployment.service, {"TaskCpu": cpu, "TaskMemory": memory})
+        assert stack.broken_rules == [], stack
+
+
 def test_more_tasks_than_may_run_are_refused(deployment):
     declared = deployment.service.parameters
     for wanted, most in product(declared["DesiredCount"]["AllowedValues"], declared["MaxCount"]["AllowedValues"]):

@@ -75,14 +75,18 @@ def as_list(value):
 
 
 def statements(stack):
-    """Every statement of every policy: where it stands, and itself."""
+    """Every statement about what may be done: where it stands, and itself."""
     for logical_id, resource in stack.resources.items():
-        properties = resource.get("Properties", {})
-        documents = [policy["PolicyDocument"] for policy in properties.get("Policies", []) if "PolicyDocument" in policy]
-        documents += [properties["PolicyDocument"]] if "PolicyDocument" in properties else []
-        for document in documents:
+        for document in policies(resource):
             for statement in as_list(document["Statement"]):
                 yield logical_id, statement
+
+
+def policies(resource, *more):
+    """The policy documents of a resource: what may be done and, where `more` names it, who may take a role."""
+    properties = resource.get("Properties", {})
+    inline = [policy["PolicyDocument"] for policy in properties.get("Policies", []) if "PolicyDocument" in policy]
+    return inline + [properties[key] for key in ("PolicyDocument", *more) if key in properties]
 
 
 def environment(node):
@@ -105,7 +109,7 @@ def test_every_role_may_do_exactly_what_it_needs(deployment):
             for logical_id, statement in statements(stack):
                 if logical_id == role:
                     assert statement["Effect"] == "Allow" and not {"NotAction", "NotResource"} & set(statement), f"{stack}: {role}"
-                    may |= {action: statement["Resource"] for action in as_list(statement["Action"])}
+                    may |= dict.fromkeys(as_list(statement["Action"]), statement["Resource"])
             assert may == MAY[role], f"{stack}: {role}"
 
 
@@ -119,6 +123,14 @@ def test_no_statement_allows_more_than_it_names(deployment):
                 assert "*" not in action, f"{where} allows all of a service"
                 if "*" in as_list(statement["Resource"]):
                     assert action in WITHOUT_RESOURCES, f"{where} allows it on everything"
+
+
+def test_every_policy_is_in_the_current_language(deployment):
+    """Without its version, a policy means what it meant in 2008."""
+    for stack in deployment.stacks():
+        for logical_id, resource in stack.resources.items():
+            for document in policies(resource, "AssumeRolePolicyDocument"):
+                assert document.get("Version") == "2012-10-17", f"{stack}: {logical_id}"
 
 
 def test_no_role_has_policies_that_aws_may_widen(deployment):
@@ -198,6 +210,7 @@ def test_the_access_logs_are_encrypted_private_and_written_by_balancers_only(dep
 def test_private_tasks_reach_no_bucket_but_that_of_their_images(deployment):
     for stack in deployment.services():
         if stack.parameters["PrivateTasks"] == "true":
-            statement, = stack.properties("S3Endpoint")["PolicyDocument"]["Statement"]
-            assert statement["Action"] == "s3:GetObject", stack
-            assert statement["Resource"] == "arn:aws:s3:::prod-eu-west-1-starport-layer-bucket/*", stack
+            assert stack.properties("S3Endpoint")["PolicyDocument"]["Statement"] == [{
+                "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
+                "Resource": "arn:aws:s3:::prod-eu-west-1-starport-layer-bucket/*",
+            }], stack
