@@ -60,6 +60,7 @@ class Box:
         os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "rehearsal"
         os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"] = REGION
         os.environ["AWS_PAGER"] = ""
+        self.authority()
         # Before dockerd starts: it looks at /etc/hosts only now and then.
         self.name(ECR_ADDRESS, ECR_HOST)
 

@@ -3,10 +3,13 @@
 import io
 import json
 import os
+import socket
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
+from box import BRIDGE_ADDRESS
 from checks import check, figure, output, wait_until
 from roots import base_image, base_names
 from standins import standins
@@ -46,6 +49,8 @@ def rehearse(box):
                f"{described['Size'] / 1e6:.1f} MB, 0 shells, uid {user}, {said}")
     with check("an image whose model is damaged does not start, and its log says why") as note:
         note(damaged(box))
+    with check("the health check of a service that hangs fails by itself") as note:
+        note(hanging())
 
 
 def prepare(box):
@@ -109,3 +114,16 @@ def damaged(box):
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert ended.returncode != 0 and "checksum" in ended.stderr, ended.stderr
     return json.loads(ended.stderr.splitlines()[-1])["message"]
+
+
+def hanging():
+    """Ask an address that takes connections and never answers."""
+    with socket.create_server((BRIDGE_ADDRESS, 0)) as server:
+        address = f"{BRIDGE_ADDRESS}:{server.getsockname()[1]}"
+        begun = time.monotonic()
+        command = ["docker", "run", "--rm", "--read-only", "--cap-drop=ALL", IMAGE, "health", "--address", address]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        seconds = time.monotonic() - begun
+    assert ended.returncode == 1, f"exit code {ended.returncode}: {ended.stderr}"
+    assert seconds < 5, f"it took {seconds:.1f} s, and the container engine gives it 5"
+    return f"{ended.stderr.strip()} ({seconds:.1f} s)"

@@ -32,7 +32,7 @@ def image_root(box):
     """The tarball that plays the public base image."""
     root = box.cache / "image-root.tar"
     if not root.exists():
-        bootstrap(box, root, ["ca-certificates"], "minbase")
+        bootstrap(box, root, ["ca-certificates"])
     return root
 
 
@@ -42,7 +42,8 @@ def machine_root(box):
     if not root.exists():
         partial = box.cache / "machine-root.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        bootstrap(box, partial, MACHINE_PACKAGES, "minbase")
+        # What boots from it writes as carefully as Debian does; so only making it is hasty.
+        bootstrap(box, partial, MACHINE_PACKAGES, "--customize-hook=rm -f \"$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap\"")
         partial.rename(root)
     return root
 
@@ -60,25 +61,25 @@ def installed_layer(box):
             (root / "etc/resolv.conf").write_text(f"nameserver {UPSTREAM_NAMESERVER}\n")
             inside = dict(os.environ, DEBIAN_FRONTEND="noninteractive", PATH="/usr/sbin:/usr/bin:/sbin:/bin")
             output("chroot", str(root), "apt-get", "update", env=inside)
-            output("chroot", str(root), "apt-get", "install", "--yes", "--no-install-recommends", *INSTALLED_PACKAGES, env=inside)
+            output("chroot", str(root), "apt-get", "install", "--yes", "--no-install-recommends",
+                   "-o", "DPkg::Options::=--force-unsafe-io", *INSTALLED_PACKAGES, env=inside)
         finally:
             output("umount", str(root))
         partial.rename(layer)
     return layer
 
 
-def bootstrap(box, target, packages, variant):
-    """Make a Debian root at `target`, a folder or a .tar."""
-    settings = box.run / "settings"
-    shutil.rmtree(settings, ignore_errors=True)
+def bootstrap(box, target, packages, *options):
+    """Make a Debian root at `target`, a folder or a .tar. If this machine crashes meanwhile it is made again, so nothing is synced."""
+    settings = box.run / f"settings-{target.name}"
     write_settings(box, settings)
     partial = target.with_name(target.name.replace(".tar", ".partial.tar"))
     certificates = "$1/usr/local/share/ca-certificates"
-    output("mmdebstrap", "--quiet", f"--variant={variant}", f"--include={','.join(packages)}",
+    output("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", "--dpkgopt=force-unsafe-io",
            # The certificates must be there before update-ca-certificates runs, the rest after the last apt inside.
            f"--essential-hook=mkdir -p \"{certificates}\" && cp -r '{settings}/ca-certificates/.' \"{certificates}/\"",
            f"--customize-hook=cp -r '{settings}/root/.' \"$1/\"",
-           "--customize-hook=rm -f \"$1/etc/resolv.conf\" \"$1/etc/hostname\"",
+           "--customize-hook=rm -f \"$1/etc/resolv.conf\" \"$1/etc/hostname\"", *options,
            SUITE, str(partial), *([str(settings / "sources.list")] if sources() else []), timeout=900)
     if partial != target:
         partial.rename(target)
