@@ -76,6 +76,8 @@ def nothing_covers_another(content, arrows):
               for node in content.all() if isinstance(node, Frame)]
     for arrow in arrows:
         ends = {node.key for node in arrow.ends}
+        if arrow.label and not within(arrow.label_box(), (content.x, content.y, content.w, content.h)):
+            raise Untrue(f"the label '{arrow.label}' of {arrow} would lie over the edge")
         for box in boxes:
             if box.name not in ends and any(overlap(segment, box.place) for segment in arrow.segment_boxes()):
                 raise Untrue(f"{arrow} would run over {box.name}; lead it round with `via`, or give the places another order")
@@ -89,6 +91,10 @@ def nothing_covers_another(content, arrows):
 class Named(NamedTuple):
     name: str
     place: tuple  # Left, top, width and height.
+
+
+def within(one, other):
+    return all(other[at] <= one[at] and one[at] + one[at + 2] <= other[at] + other[at + 2] for at in (0, 1))
 
 
 def overlap(one, other):
