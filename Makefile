@@ -3,7 +3,7 @@ SHELL := /bin/bash
 # Tools that the setup script brings (CMake, Python and its packages) come first.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup build demo test audit bench clean
+.PHONY: help setup build demo test audit bench release rehearse clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -18,7 +18,7 @@ demo: build ## simulate a card history, train, evaluate, and serve on port 5000
 	target/release/assay demo --bind 127.0.0.1:5000
 
 test: ## everything that CI checks
-	@scripts/setup build test
+	@scripts/setup build test checks
 	@scripts/test
 
 audit: ## licences, bans and sources of every dependency
@@ -29,5 +29,11 @@ bench: build ## measure against the peers, and write docs/performance.md
 	@scripts/setup bench
 	benches/peers/run
 
+release: ## write the release of RELEASE_URL, tarball and templates, into dist/
+	deploy/release --url-base "$(RELEASE_URL)"
+
+rehearse: ## run both AWS environments on this machine, as root
+	deploy/rehearsal/run
+
 clean: ## remove what was built here
-	rm -rf target .tools demo
+	rm -rf target .tools demo dist .rehearsal

@@ -1,0 +1,84 @@
+"""How do clients fare while the service changes under them? Sends one request again and again at a steady rate, whatever becomes
+of the answers, over connections that it keeps; on SIGTERM it says how every single one ended, as JSON.
+
+    load.py URL BODY-FILE REQUESTS-PER-SECOND
+"""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections import Counter
+from urllib.parse import urlsplit
+
+ANSWER_WITHIN_S = 5
+LONGEST_RUN_S = 300  # It ends by itself then, whatever becomes of who started it.
+
+
+class Load:
+    def __init__(self, url, body):
+        parts = urlsplit(url)
+        self.host, self.port = parts.hostname, parts.port or 80
+        self.request = (f"POST {parts.path} HTTP/1.1\r\nHost: {parts.hostname}\r\nContent-Type: application/json\r\n"
+                        f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+        self.idle, self.ended, self.latencies, self.failures = [], Counter(), [], []
+        self.begun = time.monotonic()
+
+    async def one(self):
+        at = time.monotonic()
+        try:
+            how = await asyncio.wait_for(self.exchange(), ANSWER_WITHIN_S)
+        except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, ValueError) as error:
+            how = type(error).__name__
+        self.ended[how] += 1
+        if how == "200":
+            self.latencies.append(time.monotonic() - at)
+        else:
+            self.failures.append((round(at - self.begun, 2), how))
+
+    async def exchange(self):
+        reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection(self.host, self.port)
+        kept = False
+        try:
+            writer.write(self.request)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length:"))
+            body = await reader.readexactly(length)
+            status = head.split()[1]
+            kept = "connection: close" not in head
+            return status if status != "200" or body.startswith(b'{"scores":[') else "200 without a score"
+        finally:
+            if kept:
+                self.idle.append((reader, writer))
+            else:
+                writer.close()
+
+    def summary(self):
+        ordered = sorted(self.latencies) or [0]
+        return {
+            "requests": sum(self.ended.values()), "ended": dict(self.ended), "failures": self.failures[:200],
+            "seconds": round(time.monotonic() - self.begun, 1), "p50_ms": round(ordered[len(ordered) // 2] * 1000, 1),
+            "p99_ms": round(ordered[len(ordered) * 99 // 100] * 1000, 1), "longest_ms": round(ordered[-1] * 1000, 1),
+        }
+
+
+async def main(url, body, rate):
+    load = Load(url, body)
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    under_way = set()
+    number = 0
+    while not stopped.is_set() and time.monotonic() - load.begun < LONGEST_RUN_S:
+        request = asyncio.create_task(load.one())
+        under_way.add(request)
+        request.add_done_callback(under_way.discard)
+        number += 1
+        await asyncio.sleep(max(0, load.begun + number / rate - time.monotonic()))
+    await asyncio.gather(*under_way)
+    print(json.dumps(load.summary()))
+
+
+if __name__ == "__main__":
+    with open(sys.argv[2], "rb") as file:
+        asyncio.run(main(sys.argv[1], file.read(), float(sys.argv[3])))
