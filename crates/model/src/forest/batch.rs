@@ -1,5 +1,5 @@
 //! Rows scored quickly: every node of a tree is asked of a block of rows together, without a branch. With AVX-512,
-//! [`avx512`] asks more at once.
+//! `avx512` asks more at once.
 //!
 //! A leaf is the lowest bit still set after each "no" has cleared the leaves under its "yes" side (the idea of `QuickScorer`,
 //! Lucchese et al., SIGIR 2015, with all nodes asked instead of the false ones found). Values are first coded as their place
