@@ -40,7 +40,6 @@ SERVICE_CHOICES = {
     "AccessLogs": ["false", "true"],
     "DeletionProtection": ["false", "true"],
     "AlarmEmail": ["", "alarms@example.com"],
-    "ClientCidr": ["0.0.0.0/0", "203.0.113.0/24"],
 }
 
 

@@ -9,9 +9,11 @@ FARGATE_PROVIDERS = ["FARGATE", "FARGATE_SPOT"]
 # What a t3.small, the default, offers: MiB less what the system and the agent take, and interfaces less the machine's own.
 SMALL_MEMORY_MIB = 1900
 SMALL_TASKS = 2
-# How long the service drains after SIGTERM, and then waits for requests under way (docs/serving.md).
+# How long the service drains after SIGTERM and then waits for requests under way, how long it keeps idle connections, and how
+# many it takes (docs/serving.md).
 DRAIN_SECONDS = 5 + 10
 KEEP_ALIVE_SECONDS = 75
+CONNECTIONS = 10_000
 
 
 def containers(deployment):
@@ -150,6 +152,21 @@ def test_a_deployment_keeps_answering_and_goes_back_when_it_fails(deployment):
         assert service["AvailabilityZoneRebalancing"] == ("ENABLED" if highest > 100 else "DISABLED"), stack
 
 
+def test_the_service_runs_its_own_task_in_its_own_cluster(deployment):
+    """Without a cluster it would run in whichever is called default."""
+    for stack in deployment.services():
+        service = stack.properties("Service")
+        assert (service.get("Cluster"), service.get("TaskDefinition")) == ("«Cluster»", "«TaskDefinition»"), stack
+        assert stack.properties("CapacityProviders").get("Cluster") == "«Cluster»", stack
+
+
+def test_every_connection_that_the_service_takes_has_a_file(deployment):
+    for stack, container in containers(deployment):
+        limits = {limit["Name"]: (limit["SoftLimit"], limit["HardLimit"]) for limit in container.get("Ulimits", [])}
+        assert min(limits.get("nofile", (0,))) > CONNECTIONS, stack
+    assert int(deployment.unit["LimitNOFILE"][0]) > CONNECTIONS
+
+
 def test_there_are_two_tasks_and_the_default_machine_has_room_for_them(deployment):
     stack = next(deployment.services())
     assert stack.properties("Service")["DesiredCount"] == 2 == SMALL_TASKS
@@ -202,6 +219,29 @@ def test_the_service_asks_for_capacity_that_its_cluster_has(deployment):
             assert managed in stack.properties("AutoScalingGroup")["Tags"], stack
 
 
+def test_what_machines_need_is_there_with_machines_only(deployment):
+    theirs = {"InstanceRole", "InstanceProfile", "InstanceSecurityGroup", "LaunchTemplate", "AutoScalingGroup", "CapacityProvider"}
+    for stack in deployment.services():
+        wanted = theirs if stack.parameters["Capacity"] == "EC2" else set()
+        assert theirs & set(stack.resources) == wanted, stack
+
+
+def test_machines_come_and_go_one_at_a_time_after_their_tasks(deployment):
+    declared = deployment.service.parameters
+    # A rolling update starts the new machine before it stops an old one.
+    assert declared["MaxInstanceCount"]["MinValue"] > declared["InstanceCount"]["MaxValue"]
+    for stack in deployment.services():
+        if stack.parameters["Capacity"] == "EC2":
+            rolling = stack.resources["AutoScalingGroup"]["UpdatePolicy"]["AutoScalingRollingUpdate"]
+            least, most = stack.parameters["InstanceCount"], stack.parameters["MaxInstanceCount"]
+            assert (rolling.get("MinInstancesInService"), rolling.get("MaxBatchSize")) == (least, 1), stack
+            group = stack.properties("AutoScalingGroup")
+            assert (group["MinSize"], group["MaxSize"]) == (least, most), stack
+            provider = stack.properties("CapacityProvider")["AutoScalingGroupProvider"]
+            assert provider.get("ManagedDraining") == "ENABLED", f"{stack}: tasks would be cut off"
+            assert provider.get("ManagedScaling", {}).get("Status") == "ENABLED", f"{stack}: more tasks would find no machine"
+
+
 def test_the_balancer_honours_what_was_chosen_for_it(deployment):
     for stack in deployment.services():
         balancer = stack.properties("LoadBalancer")
@@ -211,4 +251,5 @@ def test_the_balancer_honours_what_was_chosen_for_it(deployment):
         bucket = "«AccessLogBucket»" if stack.parameters["AccessLogs"] == "true" else None
         assert attributes.get("access_logs.s3.bucket") == bucket, stack
         assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true", stack
+        assert attributes.get("routing.http.desync_mitigation_mode") == "defensive", stack
         assert balancer["Scheme"] == "internet-facing", stack

@@ -26,7 +26,7 @@ def checks_by_name():
 CHECKS = checks_by_name()
 
 
-def changed(linter, deployment, mutation):
+def findings_of(linter, deployment, mutation):
     """Findings about the file with the fault; the linters that take their time look at nothing else."""
     templates = [template for template in deployment.templates if template.path.name == Path(mutation.file).name]
     match linter:
@@ -56,7 +56,7 @@ def test_a_planted_fault_is_caught(mutation, tmp_path, request):
             check(deployment, **others)
         return
     linter, rule = mutation.caught_by.split()
-    findings = changed(linter, deployment, mutation)
+    findings = findings_of(linter, deployment, mutation)
     assert any(rule in finding for finding in findings), f"{linter} does not say {rule}, but {findings or 'nothing'}"
 
 

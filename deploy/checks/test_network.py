@@ -4,6 +4,9 @@ import ipaddress
 import json
 import re
 
+from deployment import CERTIFICATE
+from template import Stack
+
 PORT = 5000
 ANYWHERE = "0.0.0.0/0"
 NOTHING = ("out", "-1", None, None, "127.0.0.1/32")  # Egress to oneself: a group without any rule would let everything out.
@@ -61,6 +64,9 @@ def rules(stack):
 def networks(deployment):
     yield from deployment.machines()
     yield from deployment.services()
+    # ClientCidr meets no other choice but TLS.
+    for certificate in ("", CERTIFICATE):
+        yield Stack(deployment.service, {"ClientCidr": "203.0.113.0/24", "CertificateArn": certificate})
 
 
 def test_security_groups_have_exactly_the_rules_that_are_meant(deployment):

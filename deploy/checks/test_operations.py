@@ -115,6 +115,15 @@ def test_every_log_is_kept_as_long_as_was_asked(deployment):
             assert group.get("RetentionInDays") == days, f"{stack}: {name}"
 
 
+def test_the_cluster_is_measured_and_what_that_writes_goes_with_the_stack(deployment):
+    """ECS makes a log group for it by a name of its own, unless there is one, and would leave that behind for ever."""
+    for stack in deployment.services():
+        assert stack.properties("Cluster").get("ClusterSettings") == [{"Name": "containerInsights", "Value": "enabled"}], stack
+        group = stack.properties("InsightsLogGroup").get("LogGroupName")
+        assert group == "/aws/ecs/containerinsights/«Cluster»/performance", stack
+        assert "InsightsLogGroup" in stack.waits_for("Service"), f"{stack}: ECS would be quicker"
+
+
 def test_what_holds_something_says_what_becomes_of_it(deployment):
     for template in deployment.templates:
         for logical_id, resource in template.resources.items():
