@@ -30,7 +30,7 @@ bench: build ## measure against the peers, and write docs/performance.md
 	benches/peers/run
 
 release: ## write the release of RELEASE_URL, tarball and templates, into dist/
-	deploy/release --url-base "$(RELEASE_URL)"
+	deploy/release --url-base "$(RELEASE_URL)" $(if $(SOURCE_LOCATION),--source-location "$(SOURCE_LOCATION)")
 
 rehearse: ## run both AWS environments on this machine, as root
 	deploy/rehearsal/run
