@@ -138,6 +138,7 @@ pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
     log: Arc<Mutex<String>>,
+    reading: Option<thread::JoinHandle<()>>,
     _folder: tempfile::TempDir,
 }
 
@@ -158,7 +159,7 @@ impl Server {
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = mpsc::channel();
         let (stderr, kept) = (child.stderr.take().unwrap(), log.clone());
-        thread::spawn(move || {
+        let reading = thread::spawn(move || {
             for line in BufReader::new(stderr).lines() {
                 let line = line.unwrap();
                 let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not a line of JSON: {line}"));
@@ -171,7 +172,7 @@ impl Server {
             }
         });
         let address = address.recv_timeout(PATIENCE).expect("the server says where it listens").parse().unwrap();
-        Self { child, address, log, _folder: folder }
+        Self { child, address, log, reading: Some(reading), _folder: folder }
     }
 
     /// A new connection.
@@ -200,9 +201,13 @@ impl Server {
         assert!(sent.success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for its last words: on a busy machine they were still unread when it had ended.
     pub fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        let status = self.child.wait().unwrap();
+        if let Some(reading) = self.reading.take() {
+            reading.join().unwrap();
+        }
+        status
     }
 }
 
