@@ -122,8 +122,10 @@ fn a_long_row_is_refused_with_its_line() {
 
 #[test]
 fn a_word_in_a_number_column_is_refused_with_row_and_column() {
-    let table = with_cell(1_500, 3, &format!("card {CANARY}"));
-    refused_by_all("history2.csv", table, &["row 1500", "line 1501", "column \"V2\"", "not a number", "correct the cell"]);
+    for (row, line) in [("row 1500", "line 1501"), ("row 5", "line 6")] {
+        let table = with_cell(row[4..].parse().unwrap(), 3, &format!("card {CANARY}"));
+        refused_by_all("history2.csv", table, &[row, line, "column \"V2\"", "not a number", "correct the cell"]);
+    }
 }
 
 #[test]
@@ -197,6 +199,11 @@ fn a_file_of_another_kind_is_refused() {
     refused_by_all("picture.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", &["not a CSV or Parquet file"]);
     refused_by_all("history.parquet", csv(&history(20, 1)), &["plain text"]);
     refused_by_all("semicolons.csv", "a;b;Class\n1;2;0\n", &["semicolons", "commas"]);
+    refused_by_all("quoted.csv", "\"a\";\"b\";\"Class\"\n1;2;0\n", &["semicolons", "commas"]);
+    refused_by_all("tabs.csv", "\"a\"\t\"b\"\t\"Class\"\n1\t2\t0\n", &["tabs", "commas"]);
+    let wide: Vec<u8> = csv(&history(20, 1)).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    refused_by_all("wide.csv", [&b"\xff\xfe"[..], &wide].concat(), &["UTF-16", "save it as UTF-8"]);
+    refused_by_all("sheet.xlsx", zip("xl/workbook.xml", b"<workbook/>"), &["spreadsheet", "save it as CSV"]);
 }
 
 #[test]
@@ -513,6 +520,10 @@ fn flags_that_make_no_sense_are_refused_with_their_names() {
         let complaint = place.misused(&["evaluate", "trained.model", "history.csv", &format!("{flag}={value}")]);
         assert!(complaint.contains(flag), "{complaint}");
     }
+    for bind in ["5000", "localhost:5000", "127.0.0.1"] {
+        let complaint = place.misused(&["serve", "--model", "trained.model", "--bind", bind]);
+        assert!(complaint.contains("--bind") && complaint.contains("as in 127.0.0.1:5000"), "{complaint}");
+    }
     place.misused(&["train", "--out", "x.model"]);
     place.misused(&["score", "trained.model", "history.csv"]);
 }
@@ -528,6 +539,15 @@ fn sizes_that_no_simulator_makes_are_refused() {
         &["simulate", "--out", "h.csv", "--terminals", "0"],
     ] {
         place.refused(words);
+    }
+}
+
+#[test]
+fn a_size_of_the_other_shape_is_refused() {
+    let place = Workplace::new();
+    check(&place.refused(&["simulate", "--out", "h.csv", "--rows", "9"]), &["--rows", "--shape", "--customers"]);
+    for flag in ["--customers", "--terminals", "--days"] {
+        check(&place.refused(&["simulate", "--shape", "creditcard", "--out", "h.csv", flag, "9"]), &[flag, "--shape", "--rows"]);
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use thiserror::Error;
 
+use crate::flag_values::address;
 use crate::http::{self, AllowedOrigins, Limits, ServerError, Settings};
 use crate::model_file::{self, ModelFileError};
 
@@ -19,7 +20,7 @@ pub struct Serve {
     model: PathBuf,
 
     /// Address and port to listen on; port 0 takes a free one, named in the first log line.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5000")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5000", value_parser = address)]
     bind: SocketAddr,
 
     /// Web origin whose pages may call /predict, like `https://shop.example`; may be repeated. `*` lets every page call,

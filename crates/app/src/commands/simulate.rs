@@ -28,21 +28,21 @@ pub struct Simulate {
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
 
-    /// Cardholders (shape `cards`).
-    #[arg(long, default_value_t = 5_000)]
-    pub customers: u64,
+    /// Cardholders (shape `cards`) [default: 5000].
+    #[arg(long)]
+    pub customers: Option<u64>,
 
     /// Terminals (shape `cards`) [default: two per cardholder].
     #[arg(long)]
     pub terminals: Option<u64>,
 
-    /// Days from 2018-04-01 on (shape `cards`).
-    #[arg(long, default_value_t = 183)]
-    pub days: u64,
+    /// Days from 2018-04-01 on (shape `cards`) [default: 183].
+    #[arg(long)]
+    pub days: Option<u64>,
 
-    /// Rows (shape `creditcard`), over two days.
-    #[arg(long, default_value_t = 284_807)]
-    pub rows: u64,
+    /// Rows (shape `creditcard`), over two days [default: 284807].
+    #[arg(long)]
+    pub rows: Option<u64>,
 }
 
 /// Kinds of history.
@@ -56,6 +56,7 @@ pub enum Shape {
 
 /// Writes the history; it appears when all of it is there.
 pub fn run(arguments: &Simulate) -> Result<(), Failure> {
+    refuse_the_other_shapes_flags(arguments)?;
     let mut file = TableFile::begin(&arguments.out)?;
     let rows = match arguments.shape {
         Shape::Cards => simulate_cards(arguments, &mut file)?,
@@ -66,11 +67,27 @@ pub fn run(arguments: &Simulate) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A flag that changes nothing is a misunderstanding.
+fn refuse_the_other_shapes_flags(arguments: &Simulate) -> Result<(), Failure> {
+    let cards = [("--customers", arguments.customers), ("--terminals", arguments.terminals), ("--days", arguments.days)];
+    let creditcard = [("--rows", arguments.rows)];
+    let (others, own) = match arguments.shape {
+        Shape::Cards => (&creditcard[..], "the shape `cards` is sized by --customers, --terminals and --days"),
+        Shape::Creditcard => (&cards[..], "the shape `creditcard` is sized by --rows"),
+    };
+    match others.iter().find(|(_, value)| value.is_some()) {
+        Some((flag, _)) => Err(format!("{flag} belongs to the other --shape; {own}").into()),
+        None => Ok(()),
+    }
+}
+
 fn simulate_cards(arguments: &Simulate, file: &mut TableFile) -> Result<u64, Failure> {
-    let terminals = arguments.terminals.unwrap_or(arguments.customers.saturating_mul(2));
-    let settings = CardsSettings { customers: arguments.customers, terminals, days: arguments.days, ..CardsSettings::default() };
+    let usual = CardsSettings::default();
+    let customers = arguments.customers.unwrap_or(usual.customers);
+    let terminals = arguments.terminals.unwrap_or(customers.saturating_mul(2));
+    let settings = CardsSettings { customers, terminals, days: arguments.days.unwrap_or(usual.days), ..usual };
     let mut cards = Cards::new(&settings, arguments.seed)?;
-    let bar = bar("simulating days", arguments.days);
+    let bar = bar("simulating days", settings.days);
     let mut rows = 0;
     while let Some(day) = cards.next_day() {
         rows += day.len() as u64;
@@ -82,10 +99,11 @@ fn simulate_cards(arguments: &Simulate, file: &mut TableFile) -> Result<u64, Fai
 }
 
 fn simulate_creditcard(arguments: &Simulate, file: &mut TableFile) -> Result<u64, Failure> {
-    let settings =
-        CreditcardSettings { rows: arguments.rows, rows_per_day: arguments.rows.div_ceil(2), ..CreditcardSettings::default() };
+    let usual = CreditcardSettings::default();
+    let rows = arguments.rows.unwrap_or(usual.rows);
+    let settings = CreditcardSettings { rows, rows_per_day: rows.div_ceil(2), ..usual };
     let mut history = Creditcard::new(&settings, arguments.seed)?;
-    let bar = bar("simulating transactions", arguments.rows);
+    let bar = bar("simulating transactions", rows);
     loop {
         let piece: Vec<CreditcardRow> = history.by_ref().take(PIECE_ROWS).collect();
         if piece.is_empty() {
@@ -95,7 +113,7 @@ fn simulate_creditcard(arguments: &Simulate, file: &mut TableFile) -> Result<u64
         bar.inc(piece.len() as u64);
     }
     bar.finish_and_clear();
-    Ok(arguments.rows)
+    Ok(rows)
 }
 
 fn cards_table(day: &[CardTransaction]) -> Table {

@@ -99,7 +99,7 @@ fn form(head: &[u8]) -> Form {
         [b'B', b'Z', b'h', ..] => Form::Other("a bzip2 file"),
         [0xfd, b'7', b'z', b'X', b'Z', ..] => Form::Other("an xz file"),
         [b'7', b'z', 0xbc, 0xaf, ..] => Form::Other("a 7z archive"),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Form::Other("UTF-16 text"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Form::Other("UTF-16 text (save it as UTF-8)"),
         _ if head.trim_ascii_start().starts_with(b"<") => Form::Other("an HTML or XML page"),
         _ if head.contains(&0) => Form::Other("a binary file of an unknown kind"),
         _ => Form::Text,
@@ -155,6 +155,7 @@ impl Packed<'_> {
         }
         match tables[..] {
             [table] => Ok(table),
+            [] if archive.index_for_name("xl/workbook.xml").is_some() => Err(self.form("a spreadsheet (save it as CSV)")),
             _ => Err(InputError::ZipContents { name: self.name.to_owned(), found: tables.len() }),
         }
     }

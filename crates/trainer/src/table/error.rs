@@ -37,11 +37,11 @@ pub enum Problem {
     Write(#[source] std::io::Error),
     #[error("is empty; it needs a header line with the columns' names and at least one row")]
     Empty,
-    #[error("has a header but no rows")]
+    #[error("has a header but no rows; give it at least one row below the header")]
     NoRows,
     #[error("the first line is all numbers, so the columns have no names; put a header line with a name per column before it")]
     NumericHeader,
-    #[error("the file has one column and its first line contains {0}; separate the cells with commas")]
+    #[error("the cells of the first line are separated by {0}; separate them with commas")]
     WrongSeparator(&'static str),
     #[error("column {position} has no name in the header; give it one")]
     UnnamedColumn { position: usize },

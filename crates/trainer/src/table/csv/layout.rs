@@ -8,6 +8,9 @@ use crate::table::{Kind, MAX_COLUMNS, MAX_NAME_BYTES, Place, Problem, ReadOption
 /// Rows whose cells decide what a column is.
 pub const SAMPLE_ROWS: usize = 1_000;
 
+/// Where words are rarer than this among numbers, they are typos and no categories.
+const NUMBERS_PER_TYPO: usize = 100;
+
 /// What is known of a CSV file before its rows are read.
 #[derive(Debug)]
 pub struct Layout {
@@ -51,7 +54,8 @@ pub fn layout(head: &[u8], head_is_all: bool, file: &str, options: &ReadOptions)
         let place = Place { line: Some(1), ..Place::default() };
         TableError::at(file, place, problem)
     };
-    let (names, names_end) = header_names(head, mark_bytes).map_err(in_header)?;
+    let (names, names_end) =
+        header_names(head, mark_bytes).map_err(|problem| in_header(foreign_separator(problem, body_of_text)))?;
     check_header(&names).map_err(in_header)?;
     let header_line = &head[mark_bytes..names_end];
     let header = header_line.strip_suffix(b"\n").unwrap_or(header_line);
@@ -96,10 +100,26 @@ fn header_names(head: &[u8], start: usize) -> Result<(Vec<String>, usize), Probl
     }
 }
 
+/// What separates cells in other programs' files, and its name.
+const FOREIGN_SEPARATORS: [(char, &str); 2] = [(';', "semicolons"), ('\t', "tabs")];
+
+/// A quoted name with a semicolon behind it is not so much a wrong quote as a wrong separator.
+fn foreign_separator(problem: Problem, text: &[u8]) -> Problem {
+    let first_line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let separates = |separator: char| first_line.windows(3).any(|three| three == format!("\"{separator}\"").as_bytes());
+    match problem {
+        Problem::TextAfterQuote => FOREIGN_SEPARATORS
+            .into_iter()
+            .find(|(separator, _)| separates(*separator))
+            .map_or(Problem::TextAfterQuote, |(_, name)| Problem::WrongSeparator(name)),
+        other => other,
+    }
+}
+
 /// What only text files do wrong, and then what any file can.
 fn check_header(names: &[String]) -> Result<(), Problem> {
     if let [name] = names {
-        for (separator, description) in [(';', "semicolons"), ('\t', "tabs")] {
+        for (separator, description) in FOREIGN_SEPARATORS {
             if name.contains(separator) {
                 return Err(Problem::WrongSeparator(description));
             }
@@ -193,9 +213,11 @@ impl Looks {
         self.times += other.times;
     }
 
-    /// A column that is empty so far is taken for numbers.
+    /// A column that is empty so far is taken for numbers, and so is one with a word among a hundred numbers: a typo, which is refused
+    /// where it stands once the rows are read.
     fn kind(&self) -> Kind {
-        if self.numbers == self.filled {
+        let words = self.filled - self.numbers;
+        if words * NUMBERS_PER_TYPO <= self.numbers {
             Kind::Numbers
         } else if self.times == self.filled {
             Kind::Times
