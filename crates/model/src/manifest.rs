@@ -80,6 +80,12 @@ pub struct Training {
     pub settings: BTreeMap<String, String>,
     /// Whether the history came from the simulator: such a model is for trying things out.
     pub simulated: bool,
+    /// Name of the column that told how many rows each row counts as.
+    #[serde(default)]
+    pub weight_column: Option<String>,
+    /// The smallest hashes of the rows it learnt from, rising: enough to tell whether rows to be judged are among them.
+    #[serde(default)]
+    pub row_sketch: Vec<u64>,
 }
 
 /// A figure with its 95 % bootstrap interval.

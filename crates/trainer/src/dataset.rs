@@ -36,6 +36,8 @@ pub struct Dataset {
     pub fraud: Vec<bool>,
     /// How many rows each row counts as, when a column says so.
     pub weight: Option<Vec<f64>>,
+    /// Name of that column.
+    pub weight_column: Option<String>,
     /// When each row happened.
     pub time: Option<EventTime>,
     /// The amounts.
@@ -153,8 +155,16 @@ impl Dataset {
                 columns.push(values);
             }
         }
-        let dataset =
-            Self { features, columns, label: names[label].clone(), fraud, weight: weight_values, time: event_time, amount };
+        let dataset = Self {
+            features,
+            columns,
+            label: names[label].clone(),
+            fraud,
+            weight: weight_values,
+            weight_column: roles.weight.clone(),
+            time: event_time,
+            amount,
+        };
         dataset.check_both_classes()?;
         Ok(dataset)
     }

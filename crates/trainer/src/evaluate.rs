@@ -156,7 +156,7 @@ fn figures(measures: &Measures, resampled: &[Measures]) -> Vec<Figure> {
             "ece",
             "Expected calibration error (ECE)",
             |of| of.ece,
-            "How far probabilities are from what came true, over 20 bins of equally many transactions. Lower is better.",
+            "How far probabilities are from what came true, over 20 bins of equally many transactions. Lower is better. Resampling adds noise, which this figure only ever takes for error, so its interval may lie above it.",
         ),
         (
             "precision",

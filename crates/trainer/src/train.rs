@@ -13,6 +13,7 @@ use crate::Step;
 #[cfg(feature = "boosting")]
 use crate::boosted::BoostedError;
 use crate::dataset::{Dataset, DatasetError};
+use crate::duplicates;
 use crate::evaluate::{Question, evaluate};
 use crate::evaluation::{Evaluation, Importance};
 use crate::leaks::{self, Leak};
@@ -271,6 +272,8 @@ impl Maker<'_> {
                 seed: u64::from(options.seed),
                 settings: learnt.settings.clone(),
                 simulated: options.simulated,
+                weight_column: data.weight_column.clone(),
+                row_sketch: duplicates::sketch(data, &split.train),
             },
             quality: BTreeMap::new(),
             calibration: learnt.calibration.clone(),

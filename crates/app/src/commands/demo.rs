@@ -4,10 +4,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use assay_simulator::{Creditcard, CreditcardSettings};
+use assay_model::Artifact;
+use assay_simulator::{Creditcard, CreditcardRow, CreditcardSettings};
 use clap::Args;
 
 use super::{Failure, say};
+use crate::model_file;
 use crate::output::{make_folder, write_whole};
 
 /// Simulate a card history, train on it, judge the model on another history, and serve it.
@@ -39,7 +41,7 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
     type_in(&["train", &file("history.csv"), "--out", &file("fraud.model"), "--report", &file("report"), "--simulated"])?;
     type_in(&["simulate", "--shape", "creditcard", "--rows", rows, "--seed", "43", "--out", &file("next.csv")])?;
     type_in(&["evaluate", &file("fraud.model"), &file("next.csv"), "--report", &file("next-report")])?;
-    write_example(&arguments.folder)?;
+    write_example(&arguments.folder, &model_file::load(&arguments.folder.join("fraud.model"))?)?;
     if arguments.no_serve {
         return Ok(());
     }
@@ -68,11 +70,17 @@ fn typed(words: &[&str]) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// A transaction to try: the first fraud of yet another history.
-fn write_example(folder: &Path) -> Result<(), Failure> {
-    let mut history = Creditcard::new(&CreditcardSettings::default(), 44)?;
-    let fraud = history.find(|row| row.fraud).ok_or("the simulator made no fraud")?;
-    let numbers = [fraud.time_seconds as f64].into_iter().chain(fraud.components).chain([fraud.amount_minor as f64 / 100.0]);
-    let features: Vec<f64> = numbers.collect();
+/// A transaction to try: the first fraud of yet another history that the model flags, or if it flags none, the first.
+fn write_example(folder: &Path, artifact: &Artifact) -> Result<(), Failure> {
+    let frauds: Vec<Vec<f64>> =
+        Creditcard::new(&CreditcardSettings::default(), 44)?.filter(|row| row.fraud).map(|row| features(&row)).collect();
+    let mut probabilities = Vec::new();
+    artifact.probabilities(&frauds.concat(), &mut probabilities);
+    let flagged = probabilities.iter().position(|&probability| probability >= artifact.manifest().threshold.probability);
+    let features = frauds.get(flagged.unwrap_or(0)).ok_or("the simulator made no fraud")?;
     Ok(write_whole(&folder.join("fraudtest.json"), format!("{}\n", serde_json::json!({ "features": features })).as_bytes())?)
+}
+
+fn features(row: &CreditcardRow) -> Vec<f64> {
+    [row.time_seconds as f64].into_iter().chain(row.components).chain([row.amount_minor as f64 / 100.0]).collect()
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use assay_model::Artifact;
 use assay_model::manifest::Threshold;
 use assay_trainer::dataset::{Dataset, Roles};
+use assay_trainer::duplicates::share_in_sketch;
 use assay_trainer::evaluate::{Question, RESAMPLES, evaluate};
 use assay_trainer::evaluation::{Evaluation, Importance};
 use assay_trainer::report::{ModelSummary, Report, json, text};
@@ -36,7 +37,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "COLUMN")]
     pub label: Option<String>,
 
-    /// Column that says how many rows each row counts as.
+    /// Column that says how many rows each row counts as [default: the one that the model was trained with, if it is there].
     #[arg(long, value_name = "COLUMN")]
     pub weight: Option<String>,
 
@@ -71,11 +72,11 @@ pub struct Evaluate {
 /// Scores the data, judges the scores, and says or writes the result.
 pub fn run(arguments: &Evaluate) -> Result<(), Failure> {
     let artifact = model_file::load(&arguments.model)?;
-    let evaluation = judge(arguments, &artifact)?;
+    let (evaluation, notes) = judge(arguments, &artifact)?;
     let importance = importance(&artifact);
     let report = Report {
         title: "How good is this fraud model on these transactions?",
-        model: summary(&artifact),
+        model: summary(&artifact, notes),
         evaluations: std::slice::from_ref(&evaluation),
         importance: &importance,
     };
@@ -86,6 +87,9 @@ pub fn run(arguments: &Evaluate) -> Result<(), Failure> {
         say(json(&report))?;
         return Ok(());
     }
+    for note in &report.model.notes {
+        say(note)?;
+    }
     say(text(report.evaluations))?;
     if let Some(folder) = &arguments.report {
         say(format_args!("Report: {}", folder.join("index.html").display()))?;
@@ -93,17 +97,21 @@ pub fn run(arguments: &Evaluate) -> Result<(), Failure> {
     Ok(())
 }
 
-fn judge(arguments: &Evaluate, artifact: &Artifact) -> Result<Evaluation, Failure> {
+fn judge(arguments: &Evaluate, artifact: &Artifact) -> Result<(Evaluation, Vec<String>), Failure> {
     let manifest = artifact.manifest();
     let mut options = arguments.input.options();
     options.read.kinds = super::score::kinds(artifact);
     let table = input::read(&arguments.data, &options)?;
     let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", arguments.data.join(", "));
     let mut probabilities = Vec::with_capacity(table.rows());
-    artifact.probabilities(&rows(&table, artifact.features(), 0).map_err(|error| in_file(&error))?, &mut probabilities);
+    let matrix = rows(&table, artifact.features(), 0).map_err(|error| in_file(&error))?;
+    artifact.probabilities(&matrix, &mut probabilities);
+    let in_training = share_in_sketch(matrix.chunks_exact(artifact.features().len()), &manifest.training.row_sketch);
+    let usual_weight = manifest.training.weight_column.clone();
+    let weight = arguments.weight.clone().or_else(|| usual_weight.clone().filter(|weight| table.column(weight).is_some()));
     let amount = manifest.threshold.amount_column.clone().filter(|amount| table.column(amount).is_some());
     let label = arguments.label.clone().unwrap_or_else(|| manifest.label.clone());
-    let roles = Roles { label: Some(label), weight: arguments.weight.clone(), amount, ..Roles::default() };
+    let roles = Roles { label: Some(label), weight: weight.clone(), amount, ..Roles::default() };
     let data = Dataset::new(table, &roles).map_err(|error| in_file(&error))?;
     let threshold = Threshold {
         probability: arguments.threshold.unwrap_or(manifest.threshold.probability),
@@ -124,7 +132,32 @@ fn judge(arguments: &Evaluate, artifact: &Artifact) -> Result<Evaluation, Failur
     };
     let evaluation = evaluate(&question, &|step, done, total| steps.show(step, done, total));
     steps.clear();
-    Ok(evaluation)
+    Ok((evaluation, cautions(in_training, weight, usual_weight)))
+}
+
+/// Less than this much overlap with the training rows is chance repetition.
+const SHARE_WORTH_A_WORD: f64 = 0.05;
+
+/// What makes the figures tell something else than how good the model is.
+fn cautions(in_training: f64, weight: Option<String>, usual_weight: Option<String>) -> Vec<String> {
+    let overlap = (in_training >= SHARE_WORTH_A_WORD).then(|| {
+        format!(
+            "About {:.0} % of these transactions are rows that the model learnt from: on them it may simply remember the answer, so these \
+             figures flatter. Judge it on transactions from after its training.",
+            in_training * 100.0
+        )
+    });
+    let weighting = match (weight, usual_weight) {
+        (Some(weight), Some(usual)) if weight == usual => {
+            Some(format!("Rows count by their weights in {weight}, as in training."))
+        }
+        (None, Some(usual)) => Some(format!(
+            "The model was trained with weights in {usual}, a column these transactions do not have: each counts once, so a thinned-out \
+             history looks richer in fraud than the stream it came from."
+        )),
+        _ => None,
+    };
+    overlap.into_iter().chain(weighting).collect()
 }
 
 fn importance(artifact: &Artifact) -> Vec<Importance> {
@@ -135,8 +168,8 @@ fn importance(artifact: &Artifact) -> Vec<Importance> {
     named.map(|(feature, weight)| Importance { feature: feature.name.clone(), share: share(weight) }).collect()
 }
 
-fn summary(artifact: &Artifact) -> ModelSummary {
+fn summary(artifact: &Artifact, notes: Vec<String>) -> ModelSummary {
     let simulated = artifact.manifest().training.simulated;
     let note = simulated.then(|| "The model was trained on a simulated history: it is for trying things out.".to_owned());
-    model_summary(artifact, note.into_iter().collect())
+    model_summary(artifact, note.into_iter().chain(notes).collect())
 }

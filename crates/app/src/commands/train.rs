@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use assay_model::Artifact;
 use assay_model::manifest::Learner;
+use assay_model::{Artifact, Feature, FeatureKind};
 use assay_trainer::dataset::{Dataset, Roles};
 use assay_trainer::evaluate::RESAMPLES;
 use assay_trainer::report::{ModelSummary, Report, html, json, text};
@@ -183,7 +183,16 @@ fn roles_taken(arguments: &Train, data: &Dataset) -> String {
         None => "none".into(),
     };
     let amount = data.amount.as_ref().map_or("none", |amount| &amount.column);
-    format!("Label: {}{label}. Event time: {time}. Amount: {amount}. Features: {}.", data.label, data.features.len())
+    let categories: Vec<String> = data.features.iter().filter_map(described_category).collect();
+    let categories = if categories.is_empty() { String::new() } else { format!(" Categories: {}.", categories.join(", ")) };
+    format!("Label: {}{label}. Event time: {time}. Amount: {amount}. Features: {}.{categories}", data.label, data.features.len())
+}
+
+fn described_category(feature: &Feature) -> Option<String> {
+    match &feature.kind {
+        FeatureKind::Category { levels } => Some(format!("{} ({} levels)", feature.name, levels.len())),
+        FeatureKind::Number => None,
+    }
 }
 
 fn options(arguments: &Train, data: &Dataset, threads: usize) -> Options {

@@ -1,13 +1,14 @@
 //! `/openapi.json`: the written document with the served model's features filled in.
 
+use assay_model::manifest::Threshold;
 use assay_model::{Feature, FeatureKind};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 const DOCUMENT: &str = include_str!("openapi.json");
 
-/// The document for a model of these features.
-pub fn document(features: &[Feature]) -> Bytes {
+/// The document for a model of these features that flags from this threshold on.
+pub fn document(features: &[Feature], threshold: &Threshold) -> Bytes {
     let mut document: Value = serde_json::from_str(DOCUMENT).expect("our own document is JSON, as a test holds");
     document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
     document["components"]["schemas"]["Row"] = json!({
@@ -17,6 +18,7 @@ pub fn document(features: &[Feature]) -> Bytes {
         "maxItems": features.len(),
         "prefixItems": features.iter().map(value).collect::<Vec<_>>(),
     });
+    document["components"]["schemas"]["Scores"]["x-threshold"] = threshold.probability.into();
     document.to_string().into()
 }
 
@@ -71,10 +73,12 @@ mod tests {
     }
 
     #[test]
-    fn the_models_features_are_filled_in() {
+    fn the_models_features_and_threshold_are_filled_in() {
         let number = Feature { name: "amount".into(), kind: FeatureKind::Number, missing_seen: true };
         let text = Feature { name: "country".into(), kind: FeatureKind::Category { levels: vec![] }, missing_seen: false };
-        let document: Value = serde_json::from_slice(&document(&[number, text])).unwrap();
+        let document: Value =
+            serde_json::from_slice(&document(&[number, text], &Threshold { probability: 0.25, ..Threshold::default() })).unwrap();
+        assert_eq!(document["components"]["schemas"]["Scores"]["x-threshold"], 0.25);
         let row = &document["components"]["schemas"]["Row"];
         assert_eq!(row["minItems"], 2);
         assert_eq!(row["prefixItems"][0]["title"], "amount");

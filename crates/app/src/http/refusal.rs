@@ -44,7 +44,9 @@ pub enum Refusal {
         row: usize,
     },
     /// Too few values or too many.
-    #[error("row {row} has {found} values, but the model takes {expected}")]
+    #[error(
+        "row {row} has {found} values, but the model takes {expected}; /openapi.json lists them, and the label is none of them"
+    )]
     WrongValueCount {
         /// Row, from 1.
         row: usize,

@@ -144,7 +144,7 @@ impl Shared {
     fn new(settings: Settings, model: Artifact) -> Self {
         let metrics = Metrics::new(model.manifest());
         Self {
-            openapi: openapi::document(model.features()),
+            openapi: openapi::document(model.features(), &model.manifest().threshold),
             lifecycle: Lifecycle::default(),
             unfinished_body_bytes: AtomicUsize::new(0),
             connections: Slots::new(settings.limits.connections.get(), Some(metrics.connections.clone())),

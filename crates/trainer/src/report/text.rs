@@ -1,7 +1,7 @@
 //! The report for a terminal: the figures in columns, one per split, then what happens at the threshold.
 
-use super::words::{count, figure_text, percent, shorten};
-use crate::evaluation::{Confusion, Evaluation};
+use super::words::{count, figure_text, money, percent, shorten};
+use crate::evaluation::{Confusion, Costs, Evaluation};
 
 /// Characters that one column of figures takes.
 const COLUMN: usize = 30;
@@ -20,9 +20,9 @@ pub fn text(evaluations: &[Evaluation]) -> String {
     lines += &of_each("Transactions (frauds)", &|evaluation| {
         format!("{} ({})", count(evaluation.rows as f64), count(evaluation.frauds as f64))
     });
-    lines += &of_each("Duplicates (also in training)", &|evaluation| {
-        let seen = evaluation.rows_seen_in_training.map_or("not known".to_owned(), |rows| count(rows as f64));
-        format!("{} ({seen})", count(evaluation.duplicate_rows as f64))
+    lines += &of_each("Rows that repeat another", &|evaluation| count(evaluation.duplicate_rows as f64));
+    lines += &of_each("Rows the model learnt from", &|evaluation| {
+        evaluation.rows_seen_in_training.map_or("not known".to_owned(), |rows| count(rows as f64))
     });
     for (place, figure) in chosen.figures.iter().enumerate() {
         lines += &of_each(&figure.name, &|evaluation| {
@@ -32,7 +32,19 @@ pub fn text(evaluations: &[Evaluation]) -> String {
             })
         });
     }
-    lines + "\n" + &classes(&chosen.confusion)
+    lines + "\n" + &classes(&chosen.confusion) + "\n" + &reckoning(chosen)
+}
+
+/// What the money saved is reckoned with, and what weighted counts are.
+fn reckoning(evaluation: &Evaluation) -> String {
+    let Costs { review, amount_column, fraud } = &evaluation.costs;
+    let loss = match amount_column {
+        Some(column) => format!("{} of its {column}", percent(*fraud)),
+        None => money(*fraud),
+    };
+    let weighted =
+        if evaluation.weighted { "Each row counts as many times as its weight says, except in the first lines.\n" } else { "" };
+    format!("{weighted}Money: a review costs {}, a fraud that is missed {loss}.\n", money(*review))
 }
 
 /// Each class as classification reports have it, and the confusion matrix.

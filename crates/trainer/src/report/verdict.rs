@@ -88,7 +88,7 @@ fn cautions_about_split(evaluation: &Evaluation) -> Vec<String> {
     let described = isolate(&evaluation.rows_described);
     if evaluation.rows_described.to_lowercase().contains("random") {
         cautions.push(format!(
-            "A random split flatters ({described}): it tests on the same days, cards and attacks as it learns from, while a model in use meets later ones."
+            "A random split tends to flatter ({described}): it tests on the same days, cards and attacks as it learns from, while a model in use meets later ones."
         ));
     }
     if let Some(seen) = evaluation.rows_seen_in_training.filter(|seen| *seen > 0) {
