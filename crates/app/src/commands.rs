@@ -1,21 +1,53 @@
 //! What a person can ask of `assay`: one file per command.
 
-pub mod demo;
-pub mod evaluate;
 pub mod health;
-pub mod score;
 pub mod serve;
-pub mod simulate;
-pub mod train;
+
+#[cfg(feature = "training")]
+mod demo;
+#[cfg(feature = "training")]
+mod evaluate;
+#[cfg(feature = "training")]
+mod score;
+#[cfg(feature = "training")]
+mod simulate;
+#[cfg(feature = "training")]
+mod train;
 
 use std::fmt::Display;
 use std::io::{self, Write};
+
+/// What works on files rather than for clients; a serving-only build has none of it.
+#[cfg(feature = "training")]
+#[derive(clap::Subcommand)]
+pub enum Offline {
+    Demo(demo::Demo),
+    Simulate(simulate::Simulate),
+    Train(train::Train),
+    Evaluate(evaluate::Evaluate),
+    Score(score::Score),
+}
+
+#[cfg(feature = "training")]
+impl Offline {
+    /// Does it.
+    pub fn run(&self) -> Result<(), Failure> {
+        match self {
+            Self::Demo(arguments) => demo::run(arguments),
+            Self::Simulate(arguments) => simulate::run(arguments),
+            Self::Train(arguments) => train::run(arguments),
+            Self::Evaluate(arguments) => evaluate::run(arguments),
+            Self::Score(arguments) => score::run(arguments),
+        }
+    }
+}
 
 /// Why a command did not do what it was asked; the text is one sentence.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A line for the person at the terminal. Results go to standard output, so that they can be piped; this is a result. A reader that has
 /// seen enough, as `head` has, is no failure.
+#[cfg(feature = "training")]
 pub fn say(line: impl Display) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -31,6 +63,7 @@ pub fn complain(problem: impl Display) {
 }
 
 /// The command as it was typed, for reports.
+#[cfg(feature = "training")]
 pub fn typed() -> String {
     std::iter::once("assay".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
 }

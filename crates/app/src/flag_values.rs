@@ -1,6 +1,4 @@
-//! Values as people type them after flags, within the bounds in which they mean something.
-
-use std::net::SocketAddr;
+//! Numbers as people type them after flags, within the bounds in which they mean something.
 
 /// A finite number above 0: a cost.
 pub fn positive(text: &str) -> Result<f64, String> {
@@ -15,13 +13,6 @@ pub fn share(text: &str) -> Result<f64, String> {
 /// A number from 0 to 1.
 pub fn probability(text: &str) -> Result<f64, String> {
     within(text, |number| (0.0..=1.0).contains(&number), "a probability from 0 to 1 is needed")
-}
-
-/// An address of this machine and a port, as `--bind` takes it.
-pub fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        "write an IP address and a port, as in 127.0.0.1:5000, or 0.0.0.0:5000 for every address of this machine".to_owned()
-    })
 }
 
 fn within(text: &str, fits: impl Fn(f64) -> bool, needed: &str) -> Result<f64, String> {

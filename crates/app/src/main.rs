@@ -2,15 +2,23 @@
 
 mod clock;
 mod commands;
-mod duration;
-mod flag_values;
 mod http;
-mod input;
-mod input_arguments;
-mod interruption;
 mod logging;
 mod model_file;
+
+#[cfg(feature = "training")]
+mod duration;
+#[cfg(feature = "training")]
+mod flag_values;
+#[cfg(feature = "training")]
+mod input;
+#[cfg(feature = "training")]
+mod input_arguments;
+#[cfg(feature = "training")]
+mod interruption;
+#[cfg(feature = "training")]
 mod output;
+#[cfg(feature = "training")]
 mod progress;
 
 use std::process::ExitCode;
@@ -20,6 +28,7 @@ use clap::{Parser, Subcommand};
 /// Self-hosted card-fraud detection: train on a card history, serve scores over HTTP.
 #[derive(Parser)]
 #[command(version)]
+#[cfg_attr(not(feature = "training"), command(after_help = "This is the serving-only build: the full one also trains, evaluates, scores files and simulates."))]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,11 +36,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Demo(commands::demo::Demo),
-    Simulate(commands::simulate::Simulate),
-    Train(commands::train::Train),
-    Evaluate(commands::evaluate::Evaluate),
-    Score(commands::score::Score),
+    #[cfg(feature = "training")]
+    #[command(flatten)]
+    Offline(commands::Offline),
     Serve(commands::serve::Serve),
     Health(commands::health::Health),
 }
@@ -41,11 +48,8 @@ fn main() -> ExitCode {
     let command = Cli::parse().command;
     let is_server = matches!(command, Command::Serve(_));
     let outcome = match command {
-        Command::Demo(arguments) => commands::demo::run(&arguments),
-        Command::Simulate(arguments) => commands::simulate::run(&arguments),
-        Command::Train(arguments) => commands::train::run(&arguments),
-        Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
-        Command::Score(arguments) => commands::score::run(&arguments),
+        #[cfg(feature = "training")]
+        Command::Offline(command) => command.run(),
         Command::Serve(arguments) => commands::serve::run(&arguments).map_err(Into::into),
         Command::Health(arguments) => commands::health::run(&arguments),
     };

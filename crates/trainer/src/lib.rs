@@ -1,9 +1,8 @@
 //! Here is the past: give me a model.
 //!
 //! Read in this order: a [`table`] of columns becomes a labelled [`dataset`]; a [`split`] holds rows back; [`logistic`] and `boosted`
-//! (cargo feature `boosting`) learn from the rest; [`evaluate`] judges the result, and [`report`] shows it. [`train`] tells it as one story.
+//! learn from the rest; [`evaluate`] judges the result, and [`report`] shows it. [`train`] tells it as one story.
 
-#[cfg(feature = "boosting")]
 pub mod boosted;
 pub mod calibrate;
 pub mod dataset;

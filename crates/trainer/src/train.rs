@@ -1,6 +1,5 @@
 //! From labelled rows to a model that has been judged: hold rows back, look for leaks, learn, calibrate, choose a threshold, judge.
 
-#[cfg(feature = "boosting")]
 mod trees;
 
 use std::collections::BTreeMap;
@@ -10,7 +9,6 @@ use assay_model::{Artifact, ArtifactError, Calibration, FeatureKind, Linear, Man
 use thiserror::Error;
 
 use crate::Step;
-#[cfg(feature = "boosting")]
 use crate::boosted::BoostedError;
 use crate::dataset::{Dataset, DatasetError};
 use crate::duplicates;
@@ -90,13 +88,8 @@ pub enum TrainError {
     #[error(transparent)]
     Logistic(#[from] LogisticError),
     /// The tree learner found nothing.
-    #[cfg(feature = "boosting")]
     #[error(transparent)]
     Boosted(#[from] BoostedError),
-    /// There is no tree learner.
-    #[cfg(not(feature = "boosting"))]
-    #[error("this assay was built without boosted trees (cargo feature `boosting`); use the full build, or `--learner logistic`")]
-    NotBuilt,
     /// A split by time without a time.
     #[error("there is no event time to split by: name its column with --time, or use --split random")]
     NoTime,
@@ -185,10 +178,7 @@ impl Maker<'_> {
     fn learn(&self, split: &Split) -> Result<Learnt, TrainError> {
         match self.options.learner {
             Learner::Logistic => self.learn_as_the_seed(&split.train),
-            #[cfg(feature = "boosting")]
             Learner::BoostedTrees => self.learn_trees(split),
-            #[cfg(not(feature = "boosting"))]
-            Learner::BoostedTrees => Err(TrainError::NotBuilt),
         }
     }
 
@@ -222,10 +212,7 @@ impl Maker<'_> {
                 let sample = self.data.sample(&split.train);
                 other.linear = Some(logistic::fit(&self.data.features, &sample, penalty, balanced)?);
             }
-            #[cfg(feature = "boosting")]
             None => other.trees = self.grow_again(learnt, &split.train)?,
-            #[cfg(not(feature = "boosting"))]
-            None => return Err(TrainError::NotBuilt),
         }
         let (artifact, _) = Artifact::build(self.manifest(&other, &split), &other.trees)?;
         Ok(self.judge(&artifact, &split, &self.probabilities(&artifact, &split.test)))

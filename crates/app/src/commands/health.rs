@@ -3,7 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args;
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
 
 use super::Failure;
 
@@ -21,18 +30,20 @@ pub struct Health {
 /// Says nothing when all is well.
 pub fn run(arguments: &Health) -> Result<(), Failure> {
     let url = format!("http://{}/health", arguments.address);
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(PATIENCE))
-        // The server is asked itself, whatever proxy the environment names.
-        .proxy(None)
-        .build()
-        .into();
-    match agent.get(&url).call() {
-        Ok(answer) if answer.status() == 200 => Ok(()),
-        Ok(answer) => {
-            Err(format!("{url} answered {}: the server is not well; look into its log", answer.status().as_u16()).into())
-        }
-        Err(error) => Err(format!("{url} did not answer ({error}); is `assay serve` running there?").into()),
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let silent = |why: &dyn std::fmt::Display| format!("{url} did not answer ({why}); is `assay serve` running there?").into();
+    match runtime.block_on(async { timeout(PATIENCE, status(arguments.address)).await }) {
+        Ok(Ok(StatusCode::OK)) => Ok(()),
+        Ok(Ok(status)) => Err(format!("{url} answered {}: the server is not well; look into its log", status.as_u16()).into()),
+        Ok(Err(error)) => Err(silent(&error)),
+        Err(elapsed) => Err(silent(&elapsed)),
     }
+}
+
+async fn status(address: SocketAddr) -> Result<StatusCode, Failure> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::get("/health").header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
+    Ok(requests.send_request(request).await?.status())
 }

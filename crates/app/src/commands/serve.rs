@@ -8,7 +8,6 @@ use std::time::Duration;
 use clap::Args;
 use thiserror::Error;
 
-use crate::flag_values::address;
 use crate::http::{self, AllowedOrigins, Limits, ServerError, Settings};
 use crate::model_file::{self, ModelFileError};
 
@@ -64,4 +63,11 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
         model_path: serve.model.display().to_string(),
     };
     Ok(http::serve(settings, model)?)
+}
+
+/// An address of this machine and a port, as `--bind` takes it.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write an IP address and a port, as in 127.0.0.1:5000, or 0.0.0.0:5000 for every address of this machine".to_owned()
+    })
 }
