@@ -28,7 +28,10 @@ use clap::{Parser, Subcommand};
 /// Self-hosted card-fraud detection: train on a card history, serve scores over HTTP.
 #[derive(Parser)]
 #[command(version)]
-#[cfg_attr(not(feature = "training"), command(after_help = "This is the serving-only build: the full one also trains, evaluates, scores files and simulates."))]
+#[cfg_attr(
+    not(feature = "training"),
+    command(after_help = "This is the serving-only build: the full one also trains, evaluates, scores files and simulates.")
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -38,7 +41,7 @@ struct Cli {
 enum Command {
     #[cfg(feature = "training")]
     #[command(flatten)]
-    Offline(commands::Offline),
+    Offline(Box<commands::Offline>),
     Serve(commands::serve::Serve),
     Health(commands::health::Health),
 }
