@@ -46,6 +46,10 @@ pub fn read(
     let needed_bytes = Cells::bytes_of_all(&cells, batches.expected_rows);
     let of_file = |problem| TableError::of_file(name, problem);
     options.check_memory(needed_bytes).map_err(of_file)?;
+    let expected_rows = usize::try_from(batches.expected_rows).unwrap_or(0);
+    for cells in &mut cells {
+        cells.reserve(expected_rows);
+    }
     while batches.add_next(&mut cells)? {
         let bytes = Cells::bytes_of_all(&cells, batches.rows);
         options.check_memory(bytes).map_err(of_file)?;
