@@ -10,12 +10,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Our own crates, and which of them each may know.
-const MAY_KNOW: [(&str, &[&str]); 5] = [
+const MAY_KNOW: [(&str, &[&str]); 7] = [
     ("assay-decimal", &[]),
+    ("assay-domain", &[]),
+    ("assay-features", &["assay-domain"]),
     ("assay-model", &[]),
     ("assay-simulator", &[]),
-    ("assay-trainer", &["assay-decimal", "assay-model"]),
-    ("assay", &["assay-decimal", "assay-model", "assay-trainer", "assay-simulator"]),
+    ("assay-trainer", &["assay-decimal", "assay-domain", "assay-model"]),
+    ("assay", &["assay-decimal", "assay-domain", "assay-features", "assay-model", "assay-trainer", "assay-simulator"]),
 ];
 
 fn root() -> PathBuf {

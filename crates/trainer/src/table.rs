@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use assay_domain::time;
+
 mod cells;
 pub mod csv;
 mod error;
 mod header;
 mod levels;
 pub mod parquet;
-mod time;
 
 pub use error::{Place, Problem, TableError};
 
@@ -78,13 +79,22 @@ pub struct ReadOptions {
     pub columns: Option<Vec<String>>,
     /// Bytes the table may take in memory; a larger one is refused as soon as that can be foreseen.
     pub memory_limit_bytes: u64,
+    /// Whether `kinds` and `columns` name columns in any case of letters, as SQL does.
+    pub any_case: bool,
     /// The size of the whole input, when known: lets a too large table be refused after its first rows.
     pub input_bytes: Option<u64>,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { categories: Vec::new(), kinds: BTreeMap::new(), columns: None, memory_limit_bytes: u64::MAX, input_bytes: None }
+        Self {
+            categories: Vec::new(),
+            kinds: BTreeMap::new(),
+            columns: None,
+            memory_limit_bytes: u64::MAX,
+            any_case: false,
+            input_bytes: None,
+        }
     }
 }
 
@@ -93,7 +103,7 @@ impl ReadOptions {
     fn check_names(&self, names: &[String]) -> Result<(), Problem> {
         let named = self.categories.iter().chain(self.columns.iter().flatten());
         for name in named {
-            if !names.contains(name) {
+            if !names.iter().any(|known| self.is(name, known)) {
                 return Err(Problem::NoSuchColumn { name: name.clone(), columns: names.to_vec() });
             }
         }
@@ -101,14 +111,18 @@ impl ReadOptions {
     }
 
     fn reads(&self, name: &str) -> bool {
-        self.columns.as_ref().is_none_or(|columns| columns.iter().any(|column| column == name))
+        self.columns.as_ref().is_none_or(|columns| columns.iter().any(|column| self.is(column, name)))
     }
 
     fn known_kind(&self, name: &str) -> Option<Kind> {
         if self.categories.iter().any(|category| category == name) {
             return Some(Kind::Categories);
         }
-        self.kinds.get(name).copied()
+        self.kinds.iter().find(|(known, _)| self.is(known, name)).map(|(_, kind)| *kind)
+    }
+
+    fn is(&self, wanted: &str, name: &str) -> bool {
+        wanted == name || (self.any_case && wanted.eq_ignore_ascii_case(name))
     }
 
     /// Refuses a table of so many bytes when it is beyond the limit.
@@ -154,6 +168,21 @@ impl Table {
             ours.values.append(theirs.values);
         }
         Ok(())
+    }
+
+    /// Keeps the rows that `keep` says yes to, in their order; levels stay as they are.
+    pub fn keep(&mut self, keep: impl Fn(usize) -> bool) {
+        let kept: Vec<usize> = (0..self.rows()).filter(|&row| keep(row)).collect();
+        if kept.len() == self.rows() {
+            return;
+        }
+        for column in &mut self.columns {
+            match &mut column.values {
+                Values::Numbers(numbers) => *numbers = kept.iter().map(|&row| numbers[row]).collect(),
+                Values::Categories { codes, .. } => *codes = kept.iter().map(|&row| codes[row]).collect(),
+                Values::Times(times) => *times = kept.iter().map(|&row| times[row]).collect(),
+            }
+        }
     }
 
     /// The bytes its cells and levels take.

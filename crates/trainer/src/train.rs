@@ -45,6 +45,8 @@ pub struct Options {
     pub resamples: u32,
     /// Whether the history came from the simulator.
     pub simulated: bool,
+    /// The SQL that made the features out of transactions, when something did.
+    pub definition: Option<String>,
     /// Name and version of the program.
     pub made_by: String,
 }
@@ -274,6 +276,7 @@ impl Maker<'_> {
             baseline: Baseline::default(),
             golden: golden(data, &split.test),
             linear: learnt.linear.clone(),
+            definition: options.definition.clone(),
         }
     }
 }

@@ -1,13 +1,15 @@
-//! ISO 8601 timestamps to and from microseconds since 1970 UTC.
+//! Moments: microseconds since 1970 UTC, as ISO 8601 writes them and as the calendar cuts them up.
 
 use std::io::{self, Write};
 
-const SECOND: i64 = 1_000_000;
-const DAY: i64 = 86_400 * SECOND;
+/// Microseconds of a second.
+pub const SECOND: i64 = 1_000_000;
+/// Microseconds of a day.
+pub const DAY: i64 = 86_400 * SECOND;
 
-/// The first time a table holds, 0001-01-01T00:00:00Z.
+/// The first moment that is one, 0001-01-01T00:00:00Z.
 pub const FIRST: i64 = -719_162 * DAY;
-/// The last time a table holds, 9999-12-31T23:59:59.999999Z.
+/// The last moment that is one, 9999-12-31T23:59:59.999999Z.
 pub const LAST: i64 = 2_932_897 * DAY - 1;
 
 /// Reads `2024-02-29`, `2024-02-29T13:37` or `2024-02-29 13:37:00.123456+01:00`; without a zone it is UTC. Digits beyond
@@ -111,13 +113,15 @@ fn days_in_month(year: i64, month: i64) -> i64 {
 
 // Both ways of the proleptic Gregorian calendar count years from March, so that the leap day is a year's last; 719,468 is
 // the number of 1970-01-01 counted from 0000-03-01.
-fn day_number(year: i64, month: i64, day: i64) -> i64 {
+/// A date as days from 1970-01-01.
+pub fn day_number(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
 }
 
-fn date_of(day_number: i64) -> (i64, i64, i64) {
+/// Year, month and day of a day counted from 1970-01-01.
+pub fn date_of(day_number: i64) -> (i64, i64, i64) {
     let days = day_number + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);

@@ -1,0 +1,10 @@
+//! What are we talking about? Transactions: which columns one has, what a value can be, and when it happened.
+
+pub mod columns;
+pub mod schema;
+pub mod time;
+pub mod value;
+
+pub use columns::Column;
+pub use schema::{Field, Schema};
+pub use value::{Type, Value};
