@@ -8,6 +8,8 @@ mod demo;
 #[cfg(feature = "training")]
 mod evaluate;
 #[cfg(feature = "training")]
+mod features;
+#[cfg(feature = "training")]
 mod score;
 #[cfg(feature = "training")]
 mod simulate;
@@ -24,6 +26,7 @@ pub enum Offline {
     Demo(demo::Demo),
     Simulate(simulate::Simulate),
     Train(train::Train),
+    Features(features::Features),
     Evaluate(evaluate::Evaluate),
     Score(score::Score),
 }
@@ -36,6 +39,7 @@ impl Offline {
             Self::Demo(arguments) => demo::run(arguments),
             Self::Simulate(arguments) => simulate::run(arguments),
             Self::Train(arguments) => train::run(arguments),
+            Self::Features(arguments) => features::run(arguments),
             Self::Evaluate(arguments) => evaluate::run(arguments),
             Self::Score(arguments) => score::run(arguments),
         }

@@ -11,6 +11,8 @@ mod duration;
 #[cfg(feature = "training")]
 mod flag_values;
 #[cfg(feature = "training")]
+mod history;
+#[cfg(feature = "training")]
 mod input;
 #[cfg(feature = "training")]
 mod input_arguments;

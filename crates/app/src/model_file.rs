@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use assay_domain::Type;
+use assay_features::Definition;
 use assay_model::artifact::MAX_ARTIFACT_BYTES;
-use assay_model::{Artifact, ArtifactError};
+use assay_model::{Artifact, ArtifactError, FeatureKind, Manifest};
 use thiserror::Error;
 
 /// Why there is no model.
@@ -17,6 +19,14 @@ pub enum ModelFileError {
         /// The file.
         path: String,
         /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The model contradicts the definition that it carries.
+    #[error("cannot use the model {path}: {problem}; train it again")]
+    Contradiction {
+        /// The file.
+        path: String,
+        /// How.
         problem: String,
     },
     /// The file is no model that may be used.
@@ -33,7 +43,19 @@ pub enum ModelFileError {
 pub fn load(path: &Path) -> Result<Artifact, ModelFileError> {
     let name = || path.display().to_string();
     let bytes = read(path).map_err(|problem| ModelFileError::Unreadable { path: name(), problem })?;
-    Artifact::read(&bytes).map_err(|problem| ModelFileError::Refused { path: name(), problem })
+    let artifact = Artifact::read(&bytes).map_err(|problem| ModelFileError::Refused { path: name(), problem })?;
+    check_definition(artifact.manifest()).map_err(|problem| ModelFileError::Contradiction { path: name(), problem })?;
+    Ok(artifact)
+}
+
+/// A model must take the features that its definition makes.
+fn check_definition(manifest: &Manifest) -> Result<(), String> {
+    let Some(text) = &manifest.definition else { return Ok(()) };
+    let definition = Definition::parse(text, "its definition").map_err(|error| error.to_string())?;
+    let made = definition.plan.features.iter().map(|feature| (feature.name.as_str(), feature.kind == Type::Text));
+    let taken =
+        manifest.features.iter().map(|feature| (feature.name.as_str(), matches!(feature.kind, FeatureKind::Category { .. })));
+    if made.eq(taken) { Ok(()) } else { Err("its definition makes other features than it takes".into()) }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

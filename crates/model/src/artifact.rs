@@ -334,6 +334,7 @@ mod tests {
                 GoldenRow { row: vec![Some(2.5), Some(3.0)], probability: 0.0 },
             ],
             linear,
+            definition: None,
         }
     }
 

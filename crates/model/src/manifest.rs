@@ -38,6 +38,9 @@ pub struct Manifest {
     pub golden: Vec<GoldenRow>,
     /// The model itself when it is linear; `None` when trees follow the manifest.
     pub linear: Option<Linear>,
+    /// The SQL that made its features out of transactions, when something did.
+    #[serde(default)]
+    pub definition: Option<String>,
 }
 
 /// What learnt the model.

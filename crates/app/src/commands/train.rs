@@ -4,21 +4,26 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use assay_domain::Schema;
+use assay_domain::time::SECOND;
+use assay_features::Definition;
 use assay_model::manifest::Learner;
 use assay_model::{Artifact, Feature, FeatureKind};
 use assay_trainer::dataset::{Dataset, Roles};
 use assay_trainer::evaluate::RESAMPLES;
 use assay_trainer::report::{ModelSummary, Report, html, json, text};
+use assay_trainer::table::{Table, Values};
 use assay_trainer::train::{Options, SplitBy, Trained, train};
 use clap::{Args, ValueEnum};
 
+use super::features::{fold_history, read_definition, read_history};
 use super::{Failure, say};
 use crate::duration::Seconds;
 use crate::flag_values::{positive, share};
-use crate::input;
 use crate::input_arguments::InputArguments;
 use crate::output::{WholeFile, make_folder, write_whole};
 use crate::progress::Steps;
+use crate::{history, input};
 
 /// Train a fraud model on a history of transactions, and judge it on the part that it did not see.
 #[derive(Args, Clone, Debug)]
@@ -38,6 +43,10 @@ pub struct Train {
     /// What learns: boosted trees (LightGBM), or the logistic regression of the 2017 workshop.
     #[arg(long, value_enum, default_value_t = LearnerName::BoostedTrees)]
     pub learner: LearnerName,
+
+    /// SQL that makes features out of the transactions in DATA; it names their event time, label and label delay.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["label", "time", "weight", "drop"])]
+    pub definition: Option<PathBuf>,
 
     /// Column of the label, 1 for fraud [default: the last column that has no other role].
     #[arg(long, value_name = "COLUMN")]
@@ -63,9 +72,10 @@ pub struct Train {
     #[arg(long, value_enum)]
     pub split: Option<SplitName>,
 
-    /// Time before the first row held back whose labels were not known yet, like 7d or 12h; a number without unit is seconds.
-    #[arg(long, value_name = "DURATION", default_value = "0")]
-    pub gap: Seconds,
+    /// Time before the first row held back whose labels were not known yet, like 7d or 12h; a number without unit is seconds
+    /// [default: the label delay of the definition, else none].
+    #[arg(long, value_name = "DURATION")]
+    pub gap: Option<Seconds>,
 
     /// Seed of everything random.
     #[arg(long, default_value_t = 42)]
@@ -145,9 +155,11 @@ pub fn run(arguments: &Train) -> Result<(), Failure> {
 }
 
 fn learn(arguments: &Train, out: WholeFile, threads: usize) -> Result<(), Failure> {
-    let data = read(arguments)?;
+    let definition = arguments.definition.as_deref().map(read_definition).transpose()?;
+    let data = read(arguments, definition.as_ref())?;
     let steps = Steps::default();
-    let trained = train(&data, &options(arguments, &data, threads), &|step, done, total| steps.show(step, done, total));
+    let trained =
+        train(&data, &options(arguments, definition, &data, threads), &|step, done, total| steps.show(step, done, total));
     steps.clear();
     let trained = trained?;
     out.write(&trained.bytes)?;
@@ -155,15 +167,21 @@ fn learn(arguments: &Train, out: WholeFile, threads: usize) -> Result<(), Failur
     report(arguments, &trained)
 }
 
-fn read(arguments: &Train) -> Result<Dataset, Failure> {
-    let table = input::read(&arguments.data, &arguments.input.options())?;
+fn read(arguments: &Train, definition: Option<&Definition>) -> Result<Dataset, Failure> {
+    let table = match definition {
+        Some(definition) => labelled_features(definition, arguments)?,
+        None => input::read(&arguments.data, &arguments.input.options())?,
+    };
     let (rows, columns) = (table.rows(), table.columns.len());
-    let roles = Roles {
-        label: arguments.label.clone(),
-        weight: arguments.weight.clone(),
-        time: arguments.time.clone(),
-        amount: arguments.amount.clone(),
-        drop: arguments.drop.clone(),
+    let roles = match definition {
+        Some(definition) => roles_of(&definition.plan.schema, arguments),
+        None => Roles {
+            label: arguments.label.clone(),
+            weight: arguments.weight.clone(),
+            time: arguments.time.clone(),
+            amount: arguments.amount.clone(),
+            drop: arguments.drop.clone(),
+        },
     };
     let data = Dataset::new(table, &roles).map_err(|error| format!("{}: {error}", arguments.data.join(", ")))?;
     if !arguments.json {
@@ -174,9 +192,46 @@ fn read(arguments: &Train) -> Result<Dataset, Failure> {
     Ok(data)
 }
 
+/// The features of the transactions whose label is known.
+fn labelled_features(definition: &Definition, arguments: &Train) -> Result<Table, Failure> {
+    let schema = &definition.plan.schema;
+    if schema.label.is_none() {
+        let path = arguments.definition.as_deref().unwrap_or(Path::new("")).display();
+        return Err(format!("{path}: the definition names no label to learn from; write label = '…' into WITH").into());
+    }
+    let columns = read_history(definition, &arguments.data, &arguments.input)?;
+    let folded = fold_history(definition, &columns);
+    let mut features: Option<Table> = None;
+    for table in history::tables(definition, &columns, &folded) {
+        match &mut features {
+            Some(features) => features.append(table)?,
+            None => features = Some(table),
+        }
+    }
+    let mut features = features.unwrap_or_default();
+    let label = features.columns.last().map(|column| column.values.clone());
+    if let Some(Values::Numbers(labels)) = label {
+        features.keep(|row| !labels[row].is_nan());
+    }
+    Ok(features)
+}
+
+/// The definition says what its columns are.
+fn roles_of(schema: &Schema, arguments: &Train) -> Roles {
+    let name = |place: usize| schema.fields[place].name.clone();
+    Roles {
+        label: schema.label.map(name),
+        weight: None,
+        time: Some(name(schema.event_time)),
+        amount: arguments.amount.clone(),
+        drop: vec![name(schema.id)],
+    }
+}
+
 /// Which column has which role, and which of them were taken without being asked for.
 fn roles_taken(arguments: &Train, data: &Dataset) -> String {
-    let label = if arguments.label.is_some() { "" } else { " (the last column; another with --label)" };
+    let label =
+        if arguments.label.is_some() || arguments.definition.is_some() { "" } else { " (the last column; another with --label)" };
     let time = match &data.time {
         Some(time) if time.taken_by_default => format!("{} (taken by default; another with --time)", time.column),
         Some(time) => time.column.clone(),
@@ -195,7 +250,8 @@ fn described_category(feature: &Feature) -> Option<String> {
     }
 }
 
-fn options(arguments: &Train, data: &Dataset, threads: usize) -> Options {
+fn options(arguments: &Train, definition: Option<Definition>, data: &Dataset, threads: usize) -> Options {
+    let label_delay = definition.as_ref().map_or(0.0, |definition| definition.plan.schema.label_delay as f64 / SECOND as f64);
     Options {
         learner: match arguments.learner {
             LearnerName::BoostedTrees => Learner::BoostedTrees,
@@ -206,7 +262,7 @@ fn options(arguments: &Train, data: &Dataset, threads: usize) -> Options {
             Some(SplitName::Time) => SplitBy::Time,
             Some(SplitName::Random) => SplitBy::Random,
         },
-        gap_seconds: arguments.gap.0,
+        gap_seconds: arguments.gap.map_or(label_delay, |gap| gap.0),
         seed: arguments.seed,
         threads,
         review_cost: arguments.review_cost,
@@ -216,6 +272,7 @@ fn options(arguments: &Train, data: &Dataset, threads: usize) -> Options {
         rounds: arguments.rounds.map(|rounds| rounds as usize),
         resamples: arguments.resamples,
         simulated: arguments.simulated,
+        definition: definition.map(|definition| definition.text),
         made_by: format!("assay {}", env!("CARGO_PKG_VERSION")),
     }
 }

@@ -1,4 +1,4 @@
-//! Python with scikit-learn and LightGBM, asked for its own answer.
+//! Python with scikit-learn, LightGBM and DuckDB, asked for its own answer.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 

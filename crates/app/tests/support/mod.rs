@@ -36,6 +36,7 @@ pub fn model(features: Vec<Feature>, linear: Option<Linear>, trees: &str) -> (Ar
         baseline: Baseline::default(),
         golden: vec![golden],
         linear,
+        definition: None,
     };
     Artifact::build(manifest, trees).unwrap()
 }
