@@ -1,7 +1,7 @@
 //! A definition: SQL that says what a transaction is and what its features are.
 //!
 //! Two statements: `CREATE TABLE` with the columns of a transaction and, in `WITH (…)`, their roles; and `CREATE VIEW … AS SELECT` with
-//! a feature per item. The SELECT is standard SQL that `DuckDB`, `DataFusion` and Spark run unchanged; what lies outside the subset is refused
+//! a feature per item. The SELECT is standard SQL that DuckDB, DataFusion and Spark run unchanged; what lies outside the subset is refused
 //! with its place and what to write instead.
 
 mod bind;
