@@ -38,6 +38,15 @@ fn all_that_a_definition_may_say_is_what_duckdb_says() {
 }
 
 #[test]
+fn the_example_definitions_make_of_simulated_cards_what_duckdb_says() {
+    let place = Workplace::new();
+    place.run(&["simulate", "--customers", "200", "--days", "90", "--out", "cards.parquet"]);
+    for definition in ["handbook.sql", "cards.sql"] {
+        check(&place, &examples().join(definition), &place.path("cards.parquet"), ["customer_id", "terminal_id"]);
+    }
+}
+
+#[test]
 fn the_handbooks_features_of_its_own_history_are_what_duckdb_says() {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let history = std::env::var_os("ASSAY_SHARED").map_or_else(beside, PathBuf::from).join("data/handbook-transactions.parquet");

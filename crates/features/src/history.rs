@@ -13,6 +13,9 @@ use crate::exact_sum::ExactSum;
 use crate::lookup::Lookup;
 use crate::plan::{Aggregate, Argument, Frame, Measure, NULL, Partition, integer};
 
+/// Transactions of one key that are remembered, the newest: with more, windows look back less far. No card pays that often.
+const MAX_EVENTS: usize = 10_000_000;
+
 /// How the histories of a partition are laid out and what is asked of them.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -32,6 +35,7 @@ pub struct Layout {
     reach: i64,
     lateness: i64,
     kept: usize,
+    most: usize,
 }
 
 /// Something kept up for a frame.
@@ -123,6 +127,7 @@ impl Layout {
             answers,
             lateness,
             kept: partition.kept,
+            most: MAX_EVENTS,
         }
     }
 
@@ -376,6 +381,9 @@ impl History {
         while self.time(layout, 0) < newest - layout.reach && self.may_go(layout, newest) {
             self.drop_first(layout);
         }
+        while self.events(layout) > layout.most {
+            self.drop_first(layout);
+        }
     }
 
     /// Whether enough events for `lag` stay that even the latest transaction still comes after.
@@ -420,4 +428,33 @@ fn fresh(layout: &Layout) -> Box<[Tally]> {
         What::Least | What::Greatest => Tally::Extreme(VecDeque::new()),
     };
     layout.tallies.iter().map(tally).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expression::Expression;
+    use crate::plan::word;
+    use assay_domain::Value;
+
+    /// One card that pays once a second for ever: the last three are what its windows see.
+    #[test]
+    fn a_key_with_more_events_than_the_limit_forgets_the_oldest() {
+        let argument = Argument { expression: Expression::Column(0), kind: Type::Double, of_label: false };
+        let frame = Frame { start: i64::MAX / 4, end: 0 };
+        let partition = Partition { columns: vec![0], arguments: vec![argument], frames: vec![frame], kept: 0 };
+        let measures = [Measure::Rows, Measure::Sum, Measure::Greatest, Measure::First];
+        let asked = measures.map(|measure| Aggregate { partition: 0, frame: 0, measure, argument: 0, kind: Type::Double });
+        let layout = Layout { most: 3, ..Layout::new(&partition, &asked, 0) };
+        let mut history = History::new(&layout);
+        let mut answers = [0; 4];
+        for time in 0..100 {
+            let amount = word(&Value::Double(100.0 - f64::from(time)), |_| NULL);
+            history.observe(&layout, &Event { time: time.into(), fraud: false, words: &[amount] }, &mut answers);
+        }
+        // The current one, 1, and those still remembered when it came: 2, 3 and 4.
+        assert_eq!(integer(answers[0]), 4);
+        assert_eq!([1, 2, 3].map(|place| f64::from_bits(answers[place])), [10.0, 4.0, 4.0]);
+        assert_eq!(history.events(&layout), 3);
+    }
 }
