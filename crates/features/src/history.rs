@@ -62,7 +62,7 @@ enum Tally {
     Count(u32),
     Doubles(ExactSum),
     Integers(i128),
-    Distinct(Lookup<u64, u32>),
+    Distinct(Box<Lookup<u64, u32>>),
     /// Numbers of events whose value none after it in the window is better than; the first has the best.
     Extreme(VecDeque<u64>),
 }
@@ -71,6 +71,8 @@ enum Tally {
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
     words: VecDeque<u64>,
+    /// When the first event was, so that a sweep need not look into the words.
+    oldest: i64,
     /// How many events were forgotten: the number of the first that is left.
     forgotten: u64,
     /// Per frame, the number of the first event inside it and of the first beyond its end.
@@ -100,9 +102,11 @@ impl Layout {
             stride += 1 + usize::from(argument.of_label);
         }
         let wanted = |aggregate: &Aggregate| {
-            let kind = partition.arguments.get(aggregate.argument).map(|argument| argument.kind);
-            let (frame, argument) = (aggregate.frame, aggregate.argument);
-            needed(aggregate.measure, kind).iter().map(|&what| TallyKind { frame, argument, what }).collect::<Vec<_>>()
+            let argument = partition.arguments.get(aggregate.argument);
+            needed(aggregate.measure, argument)
+                .iter()
+                .map(|&what| TallyKind { frame: aggregate.frame, argument: aggregate.argument, what })
+                .collect::<Vec<_>>()
         };
         let mut tallies: Vec<TallyKind> = Vec::new();
         for kind in aggregates.iter().flat_map(wanted) {
@@ -142,12 +146,17 @@ impl Layout {
     }
 }
 
-fn needed(measure: Measure, kind: Option<Type>) -> &'static [What] {
-    let whole = matches!(kind, Some(Type::Integer));
+/// What a measure is read from; of values that are never NULL there are as many as transactions.
+fn needed(measure: Measure, argument: Option<&Argument>) -> &'static [What] {
+    let whole = argument.is_some_and(|argument| argument.kind == Type::Integer);
+    let counted = argument.is_some_and(|argument| argument.never_null);
     match measure {
         Measure::Rows | Measure::First | Measure::Lag(_) | Measure::Deviation => &[],
+        Measure::Count if counted => &[],
         Measure::Count => &[What::Count],
         Measure::CountDistinct => &[What::Distinct],
+        Measure::Sum | Measure::Mean if counted && whole => &[What::Integers],
+        Measure::Sum | Measure::Mean if counted => &[What::Doubles],
         Measure::Sum | Measure::Mean if whole => &[What::Integers, What::Count],
         Measure::Sum | Measure::Mean => &[What::Doubles, What::Count],
         Measure::Least => &[What::Least],
@@ -158,7 +167,13 @@ fn needed(measure: Measure, kind: Option<Type>) -> &'static [What] {
 impl History {
     /// Of a key that has none yet.
     pub fn new(layout: &Layout) -> Self {
-        Self { words: VecDeque::new(), forgotten: 0, bounds: vec![(0, 0); layout.frames.len()].into(), tallies: fresh(layout) }
+        Self {
+            words: VecDeque::new(),
+            oldest: i64::MAX,
+            forgotten: 0,
+            bounds: vec![(0, 0); layout.frames.len()].into(),
+            tallies: fresh(layout),
+        }
     }
 
     /// Whether nothing is remembered.
@@ -185,7 +200,7 @@ impl History {
 
     /// Forgets what no window will look at again when the newest transaction of all happened at `now`.
     pub fn forget_before(&mut self, layout: &Layout, now: i64) {
-        while self.events(layout) > 0 && self.time(layout, 0) < now - layout.reach && layout.kept == 0 {
+        while self.oldest < now - layout.reach && layout.kept == 0 {
             self.drop_first(layout);
         }
     }
@@ -211,6 +226,7 @@ impl History {
     fn insert(&mut self, layout: &Layout, place: usize, event: &Event) {
         let label = layout.has_label.then(|| u64::from(event.fraud));
         let words = std::iter::once(event.time.cast_unsigned()).chain(label).chain(event.words.iter().copied());
+        self.oldest = self.oldest.min(event.time);
         if place == self.events(layout) {
             self.words.extend(words);
             return;
@@ -324,6 +340,7 @@ impl History {
         let whole = |number: u64| number ^ i64::MAX.cast_unsigned();
         match aggregate.measure {
             Measure::Rows => whole(beyond - first),
+            Measure::Count if tallies.is_empty() => whole(beyond - first),
             Measure::Count | Measure::CountDistinct | Measure::Least | Measure::Greatest => match tally(0) {
                 Tally::Count(count) => whole((*count).into()),
                 Tally::Distinct(counts) => whole(counts.len() as u64),
@@ -333,15 +350,18 @@ impl History {
                 _ => unreachable!("laid out as one of these"),
             },
             Measure::Sum | Measure::Mean => {
-                let Tally::Count(count) = *tally(1) else { unreachable!("laid out as one") };
+                let count = match tallies.get(1).map(|&place| &self.tallies[place]) {
+                    Some(Tally::Count(count)) => (*count).into(),
+                    _ => beyond - first,
+                };
                 match tally(0) {
                     _ if count == 0 => NULL,
                     Tally::Integers(sum) if aggregate.measure == Measure::Sum => {
                         i64::try_from(*sum).map_or(NULL, |sum| whole(sum.cast_unsigned()))
                     }
-                    Tally::Integers(sum) => double(*sum as f64 / f64::from(count)),
+                    Tally::Integers(sum) => double(*sum as f64 / count as f64),
                     Tally::Doubles(sum) if aggregate.measure == Measure::Sum => double(sum.value()),
-                    Tally::Doubles(sum) => double(sum.value() / f64::from(count)),
+                    Tally::Doubles(sum) => double(sum.value() / count as f64),
                     _ => unreachable!("laid out as one of these"),
                 }
             }
@@ -378,7 +398,7 @@ impl History {
 
     fn forget(&mut self, layout: &Layout) {
         let newest = self.time(layout, self.events(layout) - 1);
-        while self.time(layout, 0) < newest - layout.reach && self.may_go(layout, newest) {
+        while self.oldest < newest - layout.reach && self.may_go(layout, newest) {
             self.drop_first(layout);
         }
         while self.events(layout) > layout.most {
@@ -404,6 +424,7 @@ impl History {
         }
         self.words.drain(..layout.stride);
         self.forgotten += 1;
+        self.oldest = self.words.front().map_or(i64::MAX, |time| time.cast_signed());
     }
 }
 
@@ -424,7 +445,7 @@ fn fresh(layout: &Layout) -> Box<[Tally]> {
         What::Count => Tally::Count(0),
         What::Doubles => Tally::Doubles(ExactSum::default()),
         What::Integers => Tally::Integers(0),
-        What::Distinct => Tally::Distinct(Lookup::new()),
+        What::Distinct => Tally::Distinct(Box::new(Lookup::new())),
         What::Least | What::Greatest => Tally::Extreme(VecDeque::new()),
     };
     layout.tallies.iter().map(tally).collect()
@@ -440,7 +461,7 @@ mod tests {
     /// One card that pays once a second for ever: the last three are what its windows see.
     #[test]
     fn a_key_with_more_events_than_the_limit_forgets_the_oldest() {
-        let argument = Argument { expression: Expression::Column(0), kind: Type::Double, of_label: false };
+        let argument = Argument { expression: Expression::Column(0), kind: Type::Double, of_label: false, never_null: false };
         let frame = Frame { start: i64::MAX / 4, end: 0 };
         let partition = Partition { columns: vec![0], arguments: vec![argument], frames: vec![frame], kept: 0 };
         let measures = [Measure::Rows, Measure::Sum, Measure::Greatest, Measure::First];

@@ -38,10 +38,17 @@ struct Pasts {
     layout: Layout,
     /// Place of each aggregate of this partition in the plan.
     aggregates: Vec<usize>,
-    places: Lookup<Box<[u64]>, usize>,
-    histories: Vec<(Box<[u64]>, History)>,
+    places: Lookup<Key, usize>,
+    histories: Vec<(Key, History)>,
     /// The key that is swept next.
     next: usize,
+}
+
+/// The words of a key: nearly always one, which needs no memory of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    One(u64),
+    Several(Box<[u64]>),
 }
 
 /// Texts by number, in the order in which they were seen first.
@@ -82,7 +89,10 @@ impl Features {
         let mut aggregates = vec![Value::Null; plan.aggregates.len()];
         for (pasts, partition) in self.pasts.iter_mut().zip(&plan.partitions) {
             let mut word = |value: &Value| word(value, |text| self.texts.number(text));
-            let key: Vec<u64> = partition.columns.iter().map(|&column| word(&transaction[column])).collect();
+            let key = match partition.columns.as_slice() {
+                [column] => Key::One(word(&transaction[*column])),
+                columns => Key::Several(columns.iter().map(|&column| word(&transaction[column])).collect()),
+            };
             let mut words = Vec::with_capacity(pasts.layout.event_words());
             for argument in &partition.arguments {
                 let labels = if argument.of_label { &[Some(false), Some(true)][..] } else { &[None] };
@@ -111,7 +121,7 @@ impl Pasts {
         Self { layout, aggregates, places: Lookup::new(), histories: Vec::new(), next: 0 }
     }
 
-    fn observe(&mut self, key: &[u64], event: &Event, too_late: bool, newest: i64, answers: &mut [u64]) {
+    fn observe(&mut self, key: &Key, event: &Event, too_late: bool, newest: i64, answers: &mut [u64]) {
         if too_late {
             let known = self.places.get(key).map(|&place| self.histories[place].1.clone());
             let mut past = known.unwrap_or_else(|| History::new(&self.layout));
@@ -120,8 +130,8 @@ impl Pasts {
             return;
         }
         let place = self.places.get(key).copied().unwrap_or_else(|| {
-            self.histories.push((key.into(), History::new(&self.layout)));
-            self.places.insert(key.into(), self.histories.len() - 1);
+            self.histories.push((key.clone(), History::new(&self.layout)));
+            self.places.insert(key.clone(), self.histories.len() - 1);
             self.histories.len() - 1
         });
         self.histories[place].1.observe(&self.layout, event, answers);

@@ -52,6 +52,8 @@ pub struct Argument {
     pub kind: Type,
     /// Whether it depends on the label, which may be learnt later.
     pub of_label: bool,
+    /// Whether it is known of every transaction, so that values need no counting beside transactions.
+    pub never_null: bool,
 }
 
 /// A window: the transactions whose time is at least `start` before the current one's, and at most `end`.

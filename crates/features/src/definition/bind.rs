@@ -628,6 +628,16 @@ impl<'a> Binder<'a> {
         Ok((measure, Some(filtered(argument))))
     }
 
+    /// Whether an argument is known of every transaction; a label that nobody sent is no fraud.
+    fn never_null(&self, expression: &Expression) -> bool {
+        match expression {
+            Expression::Column(place) => self.schema.fields[*place].required || Some(*place) == self.schema.label,
+            Expression::Constant(value) => !value.is_null(),
+            Expression::Cast(operand, Type::Integer) => self.never_null(operand) && matches!(**operand, Expression::Column(_)),
+            _ => false,
+        }
+    }
+
     /// Finds or makes the places of an aggregate's partition, frame and argument.
     fn place(
         &mut self,
@@ -656,6 +666,7 @@ impl<'a> Binder<'a> {
                 ),
             );
         }
+        let never_null = argument.as_ref().is_some_and(|typed| self.never_null(&typed.expression));
         let place = position_or_push(
             &mut self.partitions,
             |known| known.columns == window.columns,
@@ -674,7 +685,7 @@ impl<'a> Binder<'a> {
             _ => argument_kind,
         };
         let argument = argument.map_or(0, |typed| {
-            let argument = Argument { expression: typed.expression, kind: argument_kind, of_label };
+            let argument = Argument { expression: typed.expression, kind: argument_kind, of_label, never_null };
             position_or_push(&mut partition.arguments, |known| *known == argument, || argument.clone())
         });
         let aggregate = Aggregate { partition: place, frame, measure, argument, kind };
