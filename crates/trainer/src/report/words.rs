@@ -93,6 +93,9 @@ pub(super) struct FigureText {
     pub(super) unit_scale: bool,
 }
 
+/// An interval narrower than this is a point, and its width the rounding of sums.
+const ROUNDING: f64 = 1e-9;
+
 /// Chooses unit and digits by what kind of figure it is and by how wide its interval is: digits inside the noise help nobody.
 pub(super) fn figure_text(figure: &Figure) -> FigureText {
     let (factor, suffix, fewest_decimals) = match kind(&figure.key) {
@@ -102,7 +105,7 @@ pub(super) fn figure_text(figure: &Figure) -> FigureText {
         Kind::Money => (1.0, "", 0),
     };
     let width = (figure.high - figure.low).abs() * factor;
-    let by_width = if width > 0.0 && width.is_finite() { decimals_for(width, 2) } else { 0 };
+    let by_width = if width > ROUNDING && width.is_finite() { decimals_for(width, 2) } else { 0 };
     let decimals = if matches!(kind(&figure.key), Kind::Money) { 0 } else { by_width.clamp(fewest_decimals, 8) };
     let number = |value: f64| grouped(value * factor, decimals);
     let value = if figure.value.is_finite() { format!("{}{suffix}", number(figure.value)) } else { UNDEFINED.to_owned() };
@@ -218,6 +221,7 @@ mod tests {
         check("brier", [0.000_452, 0.000_35, 0.000_56], ["0.00045", "0.00035–0.00056"]);
         check("money_saved", [6120.4, -20.0, 9000.0], ["6,120", "\u{2212}20 to 9,000"]);
         check("recall", [f64::NAN, f64::NAN, 1.0], ["n/a", "no interval"]);
+        check("precision", [1.0, 1.0 - f64::EPSILON, 1.0], ["100.0 %", "100.0–100.0 %"]);
     }
 
     #[test]
