@@ -11,7 +11,7 @@ use assay_domain::Type;
 
 use crate::exact_sum::ExactSum;
 use crate::lookup::Lookup;
-use crate::plan::{Aggregate, Argument, Frame, Measure, NULL, Partition, integer};
+use crate::plan::{Aggregate, Argument, Frame, Measure, NULL, Partition, double_word, integer, integer_word};
 
 /// Transactions of one key that are remembered, the newest: with more, windows look back less far. No card pays that often.
 const MAX_EVENTS: usize = 10_000_000;
@@ -337,7 +337,7 @@ impl History {
     fn answer(&self, layout: &Layout, aggregate: &Aggregate, tallies: &[usize], place: usize) -> u64 {
         let (first, beyond) = self.bounds.get(aggregate.frame).copied().unwrap_or_default();
         let tally = |which: usize| &self.tallies[tallies[which]];
-        let whole = |number: u64| number ^ i64::MAX.cast_unsigned();
+        let whole = |number: u64| integer_word(number.cast_signed());
         match aggregate.measure {
             Measure::Rows => whole(beyond - first),
             Measure::Count if tallies.is_empty() => whole(beyond - first),
@@ -356,12 +356,10 @@ impl History {
                 };
                 match tally(0) {
                     _ if count == 0 => NULL,
-                    Tally::Integers(sum) if aggregate.measure == Measure::Sum => {
-                        i64::try_from(*sum).map_or(NULL, |sum| whole(sum.cast_unsigned()))
-                    }
-                    Tally::Integers(sum) => double(*sum as f64 / count as f64),
-                    Tally::Doubles(sum) if aggregate.measure == Measure::Sum => double(sum.value()),
-                    Tally::Doubles(sum) => double(sum.value() / count as f64),
+                    Tally::Integers(sum) if aggregate.measure == Measure::Sum => i64::try_from(*sum).map_or(NULL, integer_word),
+                    Tally::Integers(sum) => double_word(*sum as f64 / count as f64),
+                    Tally::Doubles(sum) if aggregate.measure == Measure::Sum => double_word(sum.value()),
+                    Tally::Doubles(sum) => double_word(sum.value() / count as f64),
                     _ => unreachable!("laid out as one of these"),
                 }
             }
@@ -393,7 +391,7 @@ impl History {
             .map(|number| (number - mean) * (number - mean))
             .filter(|square| square.is_finite())
             .for_each(|square| squares.add(square));
-        double((squares.value() / (count - 1.0)).sqrt())
+        double_word((squares.value() / (count - 1.0)).sqrt())
     }
 
     fn forget(&mut self, layout: &Layout) {
@@ -426,10 +424,6 @@ impl History {
         self.forgotten += 1;
         self.oldest = self.words.front().map_or(i64::MAX, |time| time.cast_signed());
     }
-}
-
-fn double(number: f64) -> u64 {
-    if number.is_finite() { (number + 0.0).to_bits() } else { NULL }
 }
 
 fn order(left: u64, right: u64, kind: Type) -> std::cmp::Ordering {

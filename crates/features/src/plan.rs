@@ -115,11 +115,20 @@ pub fn word(value: &Value, text: impl FnOnce(&Arc<str>) -> u64) -> u64 {
     match value {
         Value::Null => NULL,
         Value::Boolean(truth) => (*truth).into(),
-        Value::Integer(number) | Value::Timestamp(number) | Value::Interval(number) => number.cast_unsigned() ^ INTEGER_BITS,
-        // A finite number never has the bits of NULL; minus zero is the same number as zero.
-        Value::Double(number) => (number + 0.0).to_bits(),
+        Value::Integer(number) | Value::Timestamp(number) | Value::Interval(number) => integer_word(*number),
+        Value::Double(number) => double_word(*number),
         Value::Text(of) => text(of),
     }
+}
+
+/// The word of an integer, a moment or a length of time.
+pub fn integer_word(number: i64) -> u64 {
+    number.cast_unsigned() ^ INTEGER_BITS
+}
+
+/// The word of a number, NULL unless it is finite. A finite number never has the bits of NULL; minus zero is the same number as zero.
+pub fn double_word(number: f64) -> u64 {
+    if number.is_finite() { (number + 0.0).to_bits() } else { NULL }
 }
 
 /// The value of a word.
