@@ -10,6 +10,8 @@ mod evaluate;
 #[cfg(feature = "training")]
 mod features;
 #[cfg(feature = "training")]
+mod prequential;
+#[cfg(feature = "training")]
 mod score;
 #[cfg(feature = "training")]
 mod simulate;

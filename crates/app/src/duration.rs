@@ -1,5 +1,6 @@
 //! Lengths of time as people type them.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A length of time: `7d`, `12h`, `30m`, `45s`, or seconds without a unit.
@@ -20,6 +21,17 @@ impl FromStr for Seconds {
         let number: f64 = number.parse().map_err(|_| "write a number and a unit, as in 7d, 12h, 30m or 45s")?;
         let seconds = number * unit;
         if seconds.is_finite() && seconds >= 0.0 { Ok(Self(seconds)) } else { Err("a length of time is 0 or more") }
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let (unit, letter) = match self.0 {
+            seconds if seconds % 86_400.0 == 0.0 => (86_400.0, 'd'),
+            seconds if seconds % 3_600.0 == 0.0 => (3_600.0, 'h'),
+            _ => (1.0, 's'),
+        };
+        write!(out, "{}{letter}", self.0 / unit)
     }
 }
 

@@ -135,8 +135,8 @@ fn table(definition: &Definition, columns: &[Column], folded: &Folded, places: R
     Table { columns: table }
 }
 
-/// A column as a table holds it: truths and whole numbers as numbers.
-fn values(column: &Column, order: Option<&[u32]>) -> Values {
+/// A column as a table holds it, in this order of rows: truths and whole numbers as numbers.
+pub fn values(column: &Column, order: Option<&[u32]>) -> Values {
     fn in_order<T: Copy, U>(values: &[T], order: Option<&[u32]>, of: impl Fn(T) -> U) -> Vec<U> {
         match order {
             Some(order) => order.iter().map(|&row| of(values[row as usize])).collect(),

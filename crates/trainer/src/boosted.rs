@@ -166,6 +166,14 @@ impl Boosting<'_> {
         Ok(booster.text(rounds)?)
     }
 
+    /// What the trees of a text say of `rows`.
+    pub fn margins(&self, trees: &str, rows: &[usize]) -> Result<Vec<f64>, BoostedError> {
+        let forest = BatchForest::new(Forest::from_lightgbm_text(trees)?);
+        let mut margins = Vec::with_capacity(rows.len());
+        forest.margins(&self.data.row_major(rows), &mut margins);
+        Ok(margins)
+    }
+
     fn try_out(&self, settings: &Settings, slices: &[Slice], rounds: Option<usize>) -> Result<Found, BoostedError> {
         let parameters = with(&self.fixed_parameters(), settings);
         let (most, patience) = rounds.map_or((MOST_ROUNDS, PATIENCE), |rounds| (rounds, rounds));
@@ -174,10 +182,7 @@ impl Boosting<'_> {
         let rounds = rounds.unwrap_or_else(|| best_round(&grown));
         let mut judgement = Judgement::default();
         for (slice, grown) in slices.iter().zip(&grown) {
-            let forest = BatchForest::new(Forest::from_lightgbm_text(&grown.booster.text(rounds)?)?);
-            let mut margins = Vec::with_capacity(slice.fold.later.len());
-            forest.margins(&self.data.row_major(&slice.fold.later), &mut margins);
-            judgement.add(self.data, slice.fold, &margins);
+            judgement.add(self.data, slice.fold, &self.margins(&grown.booster.text(rounds)?, &slice.fold.later)?);
         }
         Ok(Found { settings: settings.clone(), rounds, judgement })
     }

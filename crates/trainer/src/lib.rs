@@ -1,7 +1,8 @@
 //! Here is the past: give me a model.
 //!
 //! Read in this order: a [`table`] of columns becomes a labelled [`dataset`]; a [`split`] holds rows back; [`logistic`] and `boosted`
-//! learn from the rest; [`evaluate`] judges the result, and [`report`] shows it. [`train`] tells it as one story.
+//! learn from the rest; [`evaluate`] judges the result, and [`report`] shows it. [`train`] tells it as one story; [`prequential`] tells it over and over, to see how
+//! a learner does week after week.
 
 pub mod boosted;
 pub mod calibrate;
@@ -13,6 +14,7 @@ pub mod folds;
 pub mod leaks;
 pub mod logistic;
 pub mod numpy_random;
+pub mod prequential;
 pub mod report;
 pub mod rows;
 pub mod split;

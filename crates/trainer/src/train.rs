@@ -281,7 +281,8 @@ impl Maker<'_> {
     }
 }
 
-fn linear_settings(penalty: f64, balanced: bool) -> BTreeMap<String, String> {
+/// The settings of a logistic regression, as a manifest holds them.
+pub(crate) fn linear_settings(penalty: f64, balanced: bool) -> BTreeMap<String, String> {
     let class_weight = if balanced { "balanced" } else { "none" };
     BTreeMap::from([("C".into(), penalty.to_string()), ("class_weight".into(), class_weight.into())])
 }

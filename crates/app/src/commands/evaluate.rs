@@ -12,6 +12,7 @@ use assay_trainer::report::{ModelSummary, Report, json, text};
 use assay_trainer::rows::rows;
 use clap::Args;
 
+use super::prequential::{self, PrequentialArguments};
 use super::train::{model_summary, write_report};
 use super::{Failure, say};
 use crate::flag_values::{positive, probability};
@@ -22,15 +23,18 @@ use crate::{input, model_file};
 /// Judge a model on labelled transactions that it has not seen.
 #[derive(Args, Clone, Debug)]
 pub struct Evaluate {
-    /// The model file that `assay train` wrote.
+    /// The model file that `assay train` wrote; with --prequential there is none, and DATA comes first.
     pub model: PathBuf,
 
     /// Labelled transactions: CSV (also in .zip, .gz or .zst) or Parquet; paths or http(s) URLs.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "prequential")]
     pub data: Vec<String>,
 
+    #[command(flatten)]
+    pub prequential: PrequentialArguments,
+
     /// Folder to write the report to: index.html and report.json.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "prequential")]
     pub report: Option<PathBuf>,
 
     /// Column of the label [default: the one that the model was trained on].
@@ -38,26 +42,26 @@ pub struct Evaluate {
     pub label: Option<String>,
 
     /// Column that says how many rows each row counts as [default: the one that the model was trained with, if it is there].
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", conflicts_with = "prequential")]
     pub weight: Option<String>,
 
     /// Probability from which a transaction is flagged [default: the model's own].
-    #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
+    #[arg(long, value_name = "PROBABILITY", value_parser = probability, conflicts_with = "prequential")]
     pub threshold: Option<f64>,
 
     /// Cost of looking at one flagged transaction [default: the model's own].
-    #[arg(long, value_name = "MONEY", value_parser = positive)]
+    #[arg(long, value_name = "MONEY", value_parser = positive, conflicts_with = "prequential")]
     pub review_cost: Option<f64>,
 
     /// Cost of a missed fraud: a share of its amount, or without amounts the cost itself [default: the model's own].
-    #[arg(long, value_name = "SHARE|MONEY", value_parser = positive)]
+    #[arg(long, value_name = "SHARE|MONEY", value_parser = positive, conflicts_with = "prequential")]
     pub fraud_cost: Option<f64>,
 
     /// Bootstrap resamples behind each 95 % interval.
     #[arg(long, default_value_t = RESAMPLES, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub resamples: u32,
 
-    /// Seed of the resamples.
+    /// Seed of the resamples, or of what learns with --prequential.
     #[arg(long, default_value_t = 42)]
     pub seed: u32,
 
@@ -71,6 +75,9 @@ pub struct Evaluate {
 
 /// Scores the data, judges the scores, and says or writes the result.
 pub fn run(arguments: &Evaluate) -> Result<(), Failure> {
+    if arguments.prequential.prequential {
+        return prequential::run(arguments);
+    }
     let artifact = model_file::load(&arguments.model)?;
     let (evaluation, notes) = judge(arguments, &artifact)?;
     let importance = importance(&artifact);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use assay_domain::Column;
 use assay_features::fold::Folded;
 use assay_features::{Definition, fold};
+use assay_trainer::table::{Table, Values};
 use clap::Args;
 
 use super::{Failure, say};
@@ -75,4 +76,26 @@ pub fn fold_history<'a>(definition: &'a Definition, columns: &'a [Column]) -> Fo
     let folded = fold(&definition.plan, columns, &|done, total| steps.show("looking at the past", done, total));
     steps.clear();
     folded
+}
+
+/// The features of the transactions of a history whose label is known, and whatever column of the schema is wanted beside them.
+pub fn labelled_features(
+    definition: &Definition,
+    data: &[String],
+    arguments: &InputArguments,
+    beside: Option<usize>,
+) -> Result<(Table, Option<Values>), Failure> {
+    let Some(label) = definition.plan.schema.label else {
+        return Err("the definition names no label to learn from; write label = '…' into WITH".into());
+    };
+    let columns = read_history(definition, data, arguments)?;
+    let folded = fold_history(definition, &columns);
+    let known = |row: &u32| !columns[label].value(*row as usize).is_null();
+    let mut features = Table::default();
+    for table in history::tables(definition, &columns, &folded) {
+        if features.columns.is_empty() { features = table } else { features.append(table)? }
+    }
+    features.keep(|place| known(&folded.order()[place]));
+    let rows: Vec<u32> = folded.order().iter().copied().filter(known).collect();
+    Ok((features, beside.map(|place| history::values(&columns[place], Some(&rows)))))
 }

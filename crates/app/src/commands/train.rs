@@ -12,18 +12,17 @@ use assay_model::{Artifact, Feature, FeatureKind};
 use assay_trainer::dataset::{Dataset, Roles};
 use assay_trainer::evaluate::RESAMPLES;
 use assay_trainer::report::{ModelSummary, Report, html, json, text};
-use assay_trainer::table::{Table, Values};
 use assay_trainer::train::{Options, SplitBy, Trained, train};
 use clap::{Args, ValueEnum};
 
-use super::features::{fold_history, read_definition, read_history};
+use super::features::{labelled_features, read_definition};
 use super::{Failure, say};
 use crate::duration::Seconds;
 use crate::flag_values::{positive, share};
+use crate::input;
 use crate::input_arguments::InputArguments;
 use crate::output::{WholeFile, make_folder, write_whole};
 use crate::progress::Steps;
-use crate::{history, input};
 
 /// Train a fraud model on a history of transactions, and judge it on the part that it did not see.
 #[derive(Args, Clone, Debug)]
@@ -169,12 +168,15 @@ fn learn(arguments: &Train, out: WholeFile, threads: usize) -> Result<(), Failur
 
 fn read(arguments: &Train, definition: Option<&Definition>) -> Result<Dataset, Failure> {
     let table = match definition {
-        Some(definition) => labelled_features(definition, arguments)?,
+        Some(definition) => {
+            let (features, _) = labelled_features(definition, &arguments.data, &arguments.input, None)?;
+            features
+        }
         None => input::read(&arguments.data, &arguments.input.options())?,
     };
     let (rows, columns) = (table.rows(), table.columns.len());
     let roles = match definition {
-        Some(definition) => roles_of(&definition.plan.schema, arguments),
+        Some(definition) => roles_of(&definition.plan.schema, arguments.amount.clone()),
         None => Roles {
             label: arguments.label.clone(),
             weight: arguments.weight.clone(),
@@ -192,38 +194,14 @@ fn read(arguments: &Train, definition: Option<&Definition>) -> Result<Dataset, F
     Ok(data)
 }
 
-/// The features of the transactions whose label is known.
-fn labelled_features(definition: &Definition, arguments: &Train) -> Result<Table, Failure> {
-    let schema = &definition.plan.schema;
-    if schema.label.is_none() {
-        let path = arguments.definition.as_deref().unwrap_or(Path::new("")).display();
-        return Err(format!("{path}: the definition names no label to learn from; write label = '…' into WITH").into());
-    }
-    let columns = read_history(definition, &arguments.data, &arguments.input)?;
-    let folded = fold_history(definition, &columns);
-    let mut features: Option<Table> = None;
-    for table in history::tables(definition, &columns, &folded) {
-        match &mut features {
-            Some(features) => features.append(table)?,
-            None => features = Some(table),
-        }
-    }
-    let mut features = features.unwrap_or_default();
-    let label = features.columns.last().map(|column| column.values.clone());
-    if let Some(Values::Numbers(labels)) = label {
-        features.keep(|row| !labels[row].is_nan());
-    }
-    Ok(features)
-}
-
 /// The definition says what its columns are.
-fn roles_of(schema: &Schema, arguments: &Train) -> Roles {
+pub fn roles_of(schema: &Schema, amount: Option<String>) -> Roles {
     let name = |place: usize| schema.fields[place].name.clone();
     Roles {
         label: schema.label.map(name),
         weight: None,
         time: Some(name(schema.event_time)),
-        amount: arguments.amount.clone(),
+        amount,
         drop: vec![name(schema.id)],
     }
 }
