@@ -6,5 +6,5 @@ pub mod time;
 pub mod value;
 
 pub use columns::Column;
-pub use schema::{Field, Schema};
+pub use schema::{AdmissionError, Field, Schema};
 pub use value::{Type, Value};

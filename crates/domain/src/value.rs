@@ -60,6 +60,19 @@ impl Value {
         if number.is_finite() { Self::Double(number) } else { Self::Null }
     }
 
+    /// What it is, unless it is NULL.
+    pub fn kind(&self) -> Option<Type> {
+        Some(match self {
+            Self::Null => return None,
+            Self::Boolean(_) => Type::Boolean,
+            Self::Integer(_) => Type::Integer,
+            Self::Double(_) => Type::Double,
+            Self::Text(_) => Type::Text,
+            Self::Timestamp(_) => Type::Timestamp,
+            Self::Interval(_) => Type::Interval,
+        })
+    }
+
     /// Whether it is NULL.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)

@@ -16,8 +16,8 @@ const NARROW_BITS: i32 = 125;
 /// The exact sum of finite numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExactSum {
-    /// The part of it that fits, in units of 2⁻⁸⁰.
-    narrow: i128,
+    /// The part of it that fits.
+    narrow: Narrow,
     /// The numbers that did not fit; there are seldom any.
     wide: Option<Box<Wide>>,
 }
@@ -25,38 +25,42 @@ pub struct ExactSum {
 impl ExactSum {
     /// Adds a finite number.
     pub fn add(&mut self, number: f64) {
-        self.change(number, false);
-    }
-
-    /// Takes away a number that was added before.
-    pub fn remove(&mut self, number: f64) {
-        self.change(number, true);
+        if !self.narrow.change(number, false) {
+            self.wide.get_or_insert_default().change(number, false);
+        }
     }
 
     /// The sum, rounded once, to the nearest double and to the even one of two; infinite when it is beyond all doubles. Zero is positive.
     pub fn value(&self) -> f64 {
         match &self.wide {
-            None => self.narrow as f64 * NARROW_UNIT,
-            Some(wide) => wide.plus(self.narrow).value(),
+            None => self.narrow.value(),
+            Some(wide) => wide.value_with(self.narrow),
         }
     }
+}
 
-    fn change(&mut self, number: f64, negate: bool) {
+/// A sum of numbers like amounts of money, in units of 2⁻⁸⁰.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Narrow(pub i128);
+
+impl Narrow {
+    /// Adds a finite number, or takes it away; whether it fitted, else nothing was done and it belongs into a [`Wide`].
+    pub fn change(&mut self, number: f64, negate: bool) -> bool {
         debug_assert!(number.is_finite(), "only finite numbers are summed");
         let (mantissa, exponent) = parts(number);
         let mantissa = if negate { -mantissa } else { mantissa };
         let shift = exponent - NARROW_EXPONENT;
         let length = 64 - mantissa.unsigned_abs().leading_zeros().cast_signed();
-        let fits = shift >= 0 && shift + length <= NARROW_BITS && self.narrow.unsigned_abs() < NARROW_LIMIT;
+        let fits = shift >= 0 && shift + length <= NARROW_BITS && self.0.unsigned_abs() < NARROW_LIMIT;
         if fits {
-            self.narrow += i128::from(mantissa) << shift;
-        } else if mantissa != 0 {
-            let wide = self.wide.get_or_insert_default();
-            wide.add(mantissa, exponent);
-            if wide.is_zero() {
-                self.wide = None;
-            }
+            self.0 += i128::from(mantissa) << shift;
         }
+        fits
+    }
+
+    /// The sum, rounded once.
+    pub fn value(self) -> f64 {
+        self.0 as f64 * NARROW_UNIT
     }
 }
 
@@ -83,7 +87,7 @@ const LIMBS: usize = 68;
 
 /// A fixed-point number that holds any sum of doubles.
 #[derive(Clone, Debug, PartialEq)]
-struct Wide([i64; LIMBS]);
+pub struct Wide([i64; LIMBS]);
 
 impl Default for Wide {
     fn default() -> Self {
@@ -92,6 +96,22 @@ impl Default for Wide {
 }
 
 impl Wide {
+    /// Adds a finite number, or takes it away.
+    pub fn change(&mut self, number: f64, negate: bool) {
+        let (mantissa, exponent) = parts(number);
+        self.add(if negate { -mantissa } else { mantissa }, exponent);
+    }
+
+    /// The sum of both, rounded once.
+    pub fn value_with(&self, narrow: Narrow) -> f64 {
+        self.plus(narrow.0).value()
+    }
+
+    /// Whether nothing is left in it.
+    pub fn is_zero(&self) -> bool {
+        self.0 == [0; LIMBS]
+    }
+
     fn add(&mut self, mantissa: i64, exponent: i32) {
         let offset = usize::try_from(exponent - WIDE_EXPONENT).expect("no double is finer");
         let (limb, shift) = (offset / LIMB_BITS as usize, offset % LIMB_BITS as usize);
@@ -114,10 +134,6 @@ impl Wide {
             *limb = total & 0xffff_ffff;
         }
         *last += carried;
-    }
-
-    fn is_zero(&self) -> bool {
-        self.0 == [0; LIMBS]
     }
 
     fn plus(&self, narrow: i128) -> Self {
@@ -210,6 +226,14 @@ mod tests {
         sum + 0.0
     }
 
+    /// Takes away a number that was added before, as windows do.
+    fn remove(sum: &mut ExactSum, number: f64) {
+        if !sum.narrow.change(number, true) {
+            sum.wide.get_or_insert_default().change(number, true);
+        }
+        sum.wide.take_if(|wide| wide.is_zero());
+    }
+
     fn sum_of(numbers: &[f64]) -> ExactSum {
         let mut sum = ExactSum::default();
         for &number in numbers {
@@ -239,9 +263,9 @@ mod tests {
     fn what_overflows_all_doubles_is_infinite_until_it_goes() {
         let mut sum = sum_of(&[f64::MAX, f64::MAX]);
         assert_eq!(sum.value(), f64::INFINITY);
-        sum.remove(f64::MAX);
+        remove(&mut sum, f64::MAX);
         assert_eq!(sum.value(), f64::MAX);
-        sum.remove(f64::MAX);
+        remove(&mut sum, f64::MAX);
         assert_eq!(sum, ExactSum::default());
     }
 
@@ -266,7 +290,7 @@ mod tests {
             for &number in &stay {
                 sum.add(number);
             }
-            pass.iter().rev().for_each(|&number| sum.remove(number));
+            pass.iter().rev().for_each(|&number| remove(&mut sum, number));
             prop_assert_eq!(sum.value().to_bits(), sum_of(&stay).value().to_bits());
         }
 

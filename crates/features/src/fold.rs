@@ -12,6 +12,7 @@ use crate::expression::{Expression, Row};
 use crate::history::{Event, History, Layout};
 use crate::lookup::Lookup;
 use crate::plan::{Argument, Feature, NULL, Plan, integer, value, word};
+use crate::texts::Texts;
 
 /// Transactions whose keys are gone through together, at least.
 const PIECE_ROWS: usize = 16_384;
@@ -58,7 +59,7 @@ struct Answers {
     width: usize,
     /// Place of each aggregate of the plan among the answers, if it is one of these.
     of_aggregate: Vec<usize>,
-    texts: Vec<Arc<str>>,
+    texts: Texts,
 }
 
 impl Transactions<'_> {
@@ -67,11 +68,10 @@ impl Transactions<'_> {
             (0..plan.aggregates.len()).filter(|&place| plan.aggregates[place].partition == partition).collect();
         let asked: Vec<_> = mine.iter().map(|&place| plan.aggregates[place].clone()).collect();
         let description = &plan.partitions[partition];
-        let layout = Layout::new(description, &asked, self.schema.max_lateness);
-        let (texts, numbered) = self.numbered_texts(&description.arguments);
-        let arguments = description.arguments.iter().zip(numbered);
+        let layout = Layout::new(description, &asked, self.schema.label, self.schema.max_lateness);
+        let mut texts = Texts::new();
         let arguments: Vec<(&Argument, Known)> =
-            arguments.map(|(argument, numbered)| (argument, self.known(argument, numbered))).collect();
+            layout.brought().map(|argument| (argument, self.known(argument, &mut texts))).collect();
         let keys = self.by_key(&description.columns, &arguments);
         let width = layout.answers();
         let mut words = vec![NULL; width * self.order.len()];
@@ -88,13 +88,13 @@ impl Transactions<'_> {
         }
         pieces.into_par_iter().for_each(|(range, answers)| {
             let mut answers = answers.chunks_exact_mut(width.max(1));
-            let mut words = keys.template.clone();
+            let mut state = vec![0; layout.state_words()];
             for key in range.clone() {
-                let mut history = History::new(&layout);
+                let mut history = History::new();
+                state.fill(0);
                 for event in keys.events(key) {
-                    keys.own.iter().zip(&event[EVENT_HEAD..]).for_each(|(&place, &word)| words[place] = word);
-                    let event = Event { time: event[0].cast_signed(), fraud: event[1] == 1, words: &words };
-                    history.observe(&layout, &event, answers.next().unwrap_or_default());
+                    let event = Event { time: event[0].cast_signed(), fraud: event[1] == 1, words: &event[EVENT_HEAD..] };
+                    history.observe(&layout, &mut state, &event, answers.next().unwrap_or_default());
                 }
             }
             tell(keys.starts[range.end] - keys.starts[range.start]);
@@ -112,11 +112,10 @@ impl Transactions<'_> {
         }
     }
 
-    /// The words of an event that are its own.
+    /// The words that an event brings.
     fn event_words(&self, row: usize, arguments: &[(&Argument, Known)], words: &mut Vec<u64>) {
         for (argument, known) in arguments {
             match known {
-                Known::Constant(_) => {}
                 Known::Numbers(numbers) => words.push(word(&Value::double(numbers[row]), |_| NULL)),
                 Known::Texts(numbered) => {
                     let stride = numbered.len() / self.times.len();
@@ -131,40 +130,22 @@ impl Transactions<'_> {
         word(&argument.expression.evaluate(&Labelled { history: self, row, label }), text)
     }
 
-    /// What need not be evaluated for every transaction: most arguments are a column as it is, or the label alone.
-    fn known(&self, argument: &Argument, numbered: Option<Vec<u64>>) -> Known<'_> {
-        let of_columns = |part: &Expression| matches!(part, Expression::Column(place) if Some(*place) != self.schema.label);
-        match (numbered, &argument.expression) {
-            (Some(words), _) => Known::Texts(words),
-            (None, Expression::Column(place)) => match &self.columns[*place] {
+    /// What need not be evaluated when events are laid out: most arguments are a column as it is, and texts have been numbered.
+    fn known(&self, argument: &Argument, texts: &mut Texts) -> Known<'_> {
+        if argument.kind == Type::Text {
+            let of_row = |row: usize| labels(argument).map(move |label| (row, label));
+            let values = (0..self.times.len()).flat_map(of_row);
+            return Known::Texts(
+                values.map(|(row, label)| self.argument(argument, row, label, |text| texts.number(text))).collect(),
+            );
+        }
+        match argument.expression {
+            Expression::Column(place) => match &self.columns[place] {
                 Column::Double(numbers) => Known::Numbers(numbers),
                 _ => Known::Nothing,
             },
-            (None, expression) if !expression.any(&of_columns) && !self.times.is_empty() => {
-                Known::Constant(labels(argument).map(|label| self.argument(argument, 0, label, |_| NULL)).collect())
-            }
             _ => Known::Nothing,
         }
-    }
-
-    /// Arguments that are texts, as words per row, and the texts by number.
-    fn numbered_texts(&self, arguments: &[Argument]) -> (Vec<Arc<str>>, Vec<Option<Vec<u64>>>) {
-        let mut numbers: Lookup<Arc<str>, u64> = Lookup::new();
-        let mut texts = Vec::new();
-        let mut number = |text: &Arc<str>| {
-            numbers.get(text).copied().unwrap_or_else(|| {
-                texts.push(text.clone());
-                numbers.insert(text.clone(), texts.len() as u64 - 1);
-                texts.len() as u64 - 1
-            })
-        };
-        let mut words = |argument: &Argument| {
-            let of_row = |row: usize| labels(argument).map(move |label| (row, label));
-            let values = (0..self.times.len()).flat_map(of_row);
-            values.map(|(row, label)| self.argument(argument, row, label, &mut number)).collect()
-        };
-        let numbered = arguments.iter().map(|argument| (argument.kind == Type::Text).then(|| words(argument))).collect();
-        (texts, numbered)
     }
 
     /// The events of each key together, in their order.
@@ -192,8 +173,7 @@ impl Transactions<'_> {
             Some(*total)
         }));
         let mut next = starts.clone();
-        let (template, own) = template(arguments);
-        let stride = EVENT_HEAD + own.len();
+        let stride = EVENT_HEAD + arguments.iter().map(|(argument, _)| labels(argument).count()).sum::<usize>();
         let mut events = vec![0; stride * places.len()];
         let mut event = Vec::with_capacity(stride);
         for (place, &row) in places.iter_mut().zip(&self.order) {
@@ -205,23 +185,8 @@ impl Transactions<'_> {
             self.event_words(row as usize, arguments, &mut event);
             events[*place as usize * stride..][..stride].copy_from_slice(&event);
         }
-        Keys { starts, places, events, stride, template, own }
+        Keys { starts, places, events, stride }
     }
-}
-
-/// The words of an event that are the same for all, and the places of those that are not.
-fn template(arguments: &[(&Argument, Known)]) -> (Vec<u64>, Vec<usize>) {
-    let (mut template, mut own) = (Vec::new(), Vec::new());
-    for (argument, known) in arguments {
-        match known {
-            Known::Constant(constant) => template.extend_from_slice(constant),
-            _ => labels(argument).for_each(|_| {
-                own.push(template.len());
-                template.push(NULL);
-            }),
-        }
-    }
-    (template, own)
 }
 
 /// Words of an event before those of its arguments: its time, and whether it was fraud.
@@ -229,8 +194,6 @@ const EVENT_HEAD: usize = 2;
 
 /// What is known of an argument beforehand.
 enum Known<'a> {
-    /// The words of all transactions.
-    Constant(Vec<u64>),
     /// The column that it is.
     Numbers(&'a [f64]),
     /// Words per transaction.
@@ -244,11 +207,9 @@ struct Keys {
     starts: Vec<u32>,
     /// Per transaction, where its event lies.
     places: Vec<u32>,
-    /// Per event [`EVENT_HEAD`] and the words that are its own.
+    /// Per event [`EVENT_HEAD`] and the words that it brings.
     events: Vec<u64>,
     stride: usize,
-    template: Vec<u64>,
-    own: Vec<usize>,
 }
 
 impl Keys {
@@ -375,9 +336,7 @@ impl Row for PieceRow<'_> {
     fn aggregate(&self, place: usize) -> Value {
         let aggregate = &self.piece.folded.plan.aggregates[place];
         let texts = &self.piece.folded.answers[aggregate.partition].texts;
-        value(self.piece.word(place, self.place), aggregate.kind, |number| {
-            texts[usize::try_from(number).expect("texts are held in memory")].clone()
-        })
+        value(self.piece.word(place, self.place), aggregate.kind, |number| texts.text(number))
     }
 }
 
@@ -393,19 +352,13 @@ pub fn column_of(kind: Type, values: impl Iterator<Item = Value>) -> Column {
         Type::Integer => Column::Integer(values.map(|value| whole(&value)).collect()),
         Type::Timestamp | Type::Interval => Column::Timestamp(values.map(|value| whole(&value)).collect()),
         Type::Text => {
-            let mut numbers: Lookup<Arc<str>, u32> = Lookup::new();
-            let mut texts: Vec<Arc<str>> = Vec::new();
-            let code = |value| {
-                let Value::Text(text) = value else { return NULL_CODE };
-                numbers.get(&text).copied().unwrap_or_else(|| {
-                    let code = u32::try_from(texts.len()).expect("a column has less than 2^32 texts");
-                    texts.push(text.clone());
-                    numbers.insert(text, code);
-                    code
-                })
+            let mut texts = Texts::new();
+            let code = |value| match value {
+                Value::Text(text) => u32::try_from(texts.number(&text)).expect("a column has less than 2^32 texts"),
+                _ => NULL_CODE,
             };
-            let codes = values.map(code);
-            let codes = codes.collect();
+            let codes = values.map(code).collect();
+            let texts = texts.all().to_vec();
             Column::Text { codes, texts }
         }
     }

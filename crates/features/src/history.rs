@@ -3,39 +3,57 @@
 //! Time only goes forward for a window: transactions enter at its end, leave at its beginning, and what it tells is kept up with each.
 //! A late transaction is put where it belongs and the windows are gone through again from the start, which costs as many steps as the
 //! key has transactions, and gives what they would have told had it come in time, to the last bit.
+//!
+//! There are millions of keys, so a past is small: 16 bytes for a payment with its amount, 8 where only the label is asked for. What its
+//! windows tell stands in words of a fixed number, which the owner of many pasts keeps side by side.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use assay_domain::Type;
+use assay_domain::{Type, Value};
 
-use crate::exact_sum::ExactSum;
+use crate::exact_sum::{ExactSum, Narrow, Wide};
+use crate::expression::{Expression, Row};
 use crate::lookup::Lookup;
-use crate::plan::{Aggregate, Argument, Frame, Measure, NULL, Partition, double_word, integer, integer_word};
+use crate::plan::{Aggregate, Argument, Frame, Measure, NULL, Partition, double_word, integer, integer_word, word};
 
 /// Transactions of one key that are remembered, the newest: with more, windows look back less far. No card pays that often.
 const MAX_EVENTS: usize = 10_000_000;
 
-/// How the histories of a partition are laid out and what is asked of them.
+/// How the pasts of a partition are laid out and what is asked of them.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// The windows, and which tallies each has.
     frames: Vec<(Frame, Range<usize>)>,
     arguments: Vec<Argument>,
-    /// Words per event: its time, whether it was fraud when that matters, and a word per argument, or two when the label decides.
+    /// Where the word of each argument is.
+    sources: Vec<Source>,
+    /// Places of the arguments that an event brings.
+    brought: Vec<usize>,
+    /// Words per event: its time with its label, and those that it brings.
     stride: usize,
-    /// Where each argument's word is; when the label decides, the one for "not fraud", followed by the one for "fraud".
-    offsets: Vec<usize>,
-    has_label: bool,
     /// What is kept up, frame by frame.
     tallies: Vec<TallyKind>,
     /// The answers: which tallies, or which event, each aggregate is read from.
     answers: Vec<(Aggregate, Vec<usize>)>,
+    /// Words of a past beside its events: a frame's bounds, then its tallies.
+    state_words: usize,
     /// Transactions older than this before the newest are forgotten, in microseconds.
     reach: i64,
     lateness: i64,
     kept: usize,
     most: usize,
+}
+
+/// Where the word of an argument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// It depends on the label alone: for "not fraud", and for "fraud".
+    Label([u64; 2]),
+    /// At this word of the event.
+    Event(usize),
+    /// At this word for "not fraud", at the next one for "fraud".
+    EventByLabel(usize),
 }
 
 /// Something kept up for a frame.
@@ -44,6 +62,8 @@ struct TallyKind {
     frame: usize,
     argument: usize,
     what: What,
+    /// Its first word in the state.
+    state: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,28 +76,39 @@ enum What {
     Greatest,
 }
 
-/// The state of a tally for one key.
-#[derive(Clone, Debug, PartialEq)]
-enum Tally {
-    Count(u32),
-    Doubles(ExactSum),
-    Integers(i128),
-    Distinct(Box<Lookup<u64, u32>>),
-    /// Numbers of events whose value none after it in the window is better than; the first has the best.
-    Extreme(VecDeque<u64>),
+impl What {
+    /// How many words of state it needs.
+    fn words(self) -> usize {
+        match self {
+            Self::Count => 1,
+            Self::Doubles | Self::Integers => 2,
+            Self::Distinct | Self::Least | Self::Greatest => 0,
+        }
+    }
 }
 
-/// The past of one key.
+/// What a tally needs beyond words of a fixed number.
+#[derive(Clone, Debug, Default, PartialEq)]
+enum More {
+    #[default]
+    Nothing,
+    /// Numbers that are no amounts of money.
+    Wide(Box<Wide>),
+    Distinct(Box<Lookup<u64, u32>>),
+    /// Numbers of events whose value none after it in the window is better than; the first has the best.
+    Extreme(VecDeque<u32>),
+}
+
+/// The past of one key; what its windows tell is in words beside it, [`Layout::state_words`] of them, zero at first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
     words: VecDeque<u64>,
     /// When the first event was, so that a sweep need not look into the words.
     oldest: i64,
-    /// How many events were forgotten: the number of the first that is left.
-    forgotten: u64,
-    /// Per frame, the number of the first event inside it and of the first beyond its end.
-    bounds: Box<[(u64, u64)]>,
-    tallies: Box<[Tally]>,
+    /// How many events were forgotten, modulo 2³²: the number of the first that is left.
+    forgotten: u32,
+    /// Per tally, once one needs it.
+    more: Box<[More]>,
 }
 
 /// An event as a history takes it.
@@ -87,26 +118,49 @@ pub struct Event<'a> {
     pub time: i64,
     /// Whether it was fraud, as far as is known: not known counts as not.
     pub fraud: bool,
-    /// A word per argument; where the label decides, one for "not fraud" and one for "fraud".
+    /// A word per argument that events bring; where the label decides, one for "not fraud" and one for "fraud".
     pub words: &'a [u64],
 }
 
+/// Time and label in one word, in the order of time; years have 59 bits.
+fn head(time: i64, fraud: bool) -> u64 {
+    (time << 1 | i64::from(fraud)).cast_unsigned()
+}
+
+/// A transaction of which nothing but the label is known.
+struct OnlyLabel(bool);
+
+impl Row for OnlyLabel {
+    fn column(&self, _place: usize) -> Value {
+        Value::Boolean(self.0)
+    }
+
+    fn aggregate(&self, _place: usize) -> Value {
+        unreachable!("an argument looks at one transaction")
+    }
+}
+
 impl Layout {
-    /// The layout for a partition and those of the plan's aggregates that look at it, in the plan's order.
-    pub fn new(partition: &Partition, aggregates: &[Aggregate], lateness: i64) -> Self {
-        let has_label = partition.arguments.iter().any(|argument| argument.of_label);
-        let mut stride = 1 + usize::from(has_label);
-        let mut offsets = Vec::new();
-        for argument in &partition.arguments {
-            offsets.push(stride);
+    /// The layout for a partition and those of the plan's aggregates that look at it, in the plan's order. `label` is the column of it.
+    pub fn new(partition: &Partition, aggregates: &[Aggregate], label: Option<usize>, lateness: i64) -> Self {
+        let mut stride = 1;
+        let mut brought = Vec::new();
+        let mut source = |(place, argument): (usize, &Argument)| {
+            let of_columns = |part: &Expression| matches!(part, Expression::Column(place) if Some(*place) != label);
+            if argument.kind != Type::Text && !argument.expression.any(&of_columns) {
+                return Source::Label(
+                    [false, true].map(|fraud| word(&argument.expression.evaluate(&OnlyLabel(fraud)), |_| NULL)),
+                );
+            }
+            brought.push(place);
             stride += 1 + usize::from(argument.of_label);
-        }
+            if argument.of_label { Source::EventByLabel(stride - 2) } else { Source::Event(stride - 1) }
+        };
+        let sources = partition.arguments.iter().enumerate().map(&mut source).collect();
         let wanted = |aggregate: &Aggregate| {
             let argument = partition.arguments.get(aggregate.argument);
-            needed(aggregate.measure, argument)
-                .iter()
-                .map(|&what| TallyKind { frame: aggregate.frame, argument: aggregate.argument, what })
-                .collect::<Vec<_>>()
+            let kind = |&what| TallyKind { frame: aggregate.frame, argument: aggregate.argument, what, state: 0 };
+            needed(aggregate.measure, argument).iter().map(kind).collect::<Vec<_>>()
         };
         let mut tallies: Vec<TallyKind> = Vec::new();
         for kind in aggregates.iter().flat_map(wanted) {
@@ -115,29 +169,50 @@ impl Layout {
             }
         }
         tallies.sort_by_key(|kind| kind.frame);
-        let of_frame =
-            |frame| tallies.partition_point(|kind| kind.frame < frame)..tallies.partition_point(|kind| kind.frame <= frame);
         let place = |kind: TallyKind| tallies.iter().position(|known| *known == kind).expect("gathered above");
         let read_from = |aggregate: &Aggregate| wanted(aggregate).into_iter().map(place).collect();
         let answers = aggregates.iter().map(|aggregate| (aggregate.clone(), read_from(aggregate))).collect();
+        let mut state_words = partition.frames.len();
+        for kind in &mut tallies {
+            kind.state = state_words;
+            state_words += kind.what.words();
+        }
+        let of_frame =
+            |frame| tallies.partition_point(|kind| kind.frame < frame)..tallies.partition_point(|kind| kind.frame <= frame);
         Self {
             reach: partition.frames.iter().map(|frame| frame.start).max().unwrap_or(0) + lateness,
             frames: partition.frames.iter().enumerate().map(|(place, frame)| (*frame, of_frame(place))).collect(),
             arguments: partition.arguments.clone(),
+            sources,
+            brought,
             stride,
-            offsets,
-            has_label,
             tallies,
             answers,
+            state_words,
             lateness,
             kept: partition.kept,
             most: MAX_EVENTS,
         }
     }
 
-    /// How many words an [`Event`] brings.
-    pub fn event_words(&self) -> usize {
-        self.stride - 1 - usize::from(self.has_label)
+    /// Places of the arguments whose words an [`Event`] brings, in their order.
+    pub fn brought(&self) -> impl Iterator<Item = &Argument> {
+        self.brought.iter().map(|&place| &self.arguments[place])
+    }
+
+    /// Where an event's words are that are texts.
+    fn text_offsets(&self) -> Vec<usize> {
+        let of_source = |(argument, source): (&Argument, &Source)| match source {
+            Source::Event(offset) if argument.kind == Type::Text => vec![*offset],
+            Source::EventByLabel(offset) if argument.kind == Type::Text => vec![*offset, offset + 1],
+            _ => Vec::new(),
+        };
+        self.arguments.iter().zip(&self.sources).flat_map(of_source).collect()
+    }
+
+    /// How many words a [`History`] needs beside itself.
+    pub fn state_words(&self) -> usize {
+        self.state_words
     }
 
     /// How many answers an event gets.
@@ -166,14 +241,8 @@ fn needed(measure: Measure, argument: Option<&Argument>) -> &'static [What] {
 
 impl History {
     /// Of a key that has none yet.
-    pub fn new(layout: &Layout) -> Self {
-        Self {
-            words: VecDeque::new(),
-            oldest: i64::MAX,
-            forgotten: 0,
-            bounds: vec![(0, 0); layout.frames.len()].into(),
-            tallies: fresh(layout),
-        }
+    pub fn new() -> Self {
+        Self { words: VecDeque::new(), oldest: i64::MAX, forgotten: 0, more: Box::default() }
     }
 
     /// Whether nothing is remembered.
@@ -182,27 +251,83 @@ impl History {
     }
 
     /// Reads the past at the event's time, the event itself included, then remembers it; `answers` gets a word per aggregate.
-    pub fn observe(&mut self, layout: &Layout, event: &Event, answers: &mut [u64]) {
+    pub fn observe(&mut self, layout: &Layout, state: &mut [u64], event: &Event, answers: &mut [u64]) {
         let events = self.events(layout);
         let late = events > 0 && event.time < self.time(layout, events - 1);
         let place = if late { self.first_after(layout, event.time) } else { events };
         self.insert(layout, place, event);
         if late {
-            self.bounds.fill((self.forgotten, self.forgotten));
-            self.tallies = fresh(layout);
+            self.restart(state);
         }
-        self.advance(layout, event.time);
+        self.advance(layout, state, event.time);
         for (answer, (aggregate, tallies)) in answers.iter_mut().zip(&layout.answers) {
-            *answer = self.answer(layout, aggregate, tallies, place);
+            *answer = self.answer(layout, state, aggregate, tallies, place);
         }
-        self.forget(layout);
+        self.forget(layout, state);
+    }
+
+    /// Changes the label of a remembered event that differs from `event` by nothing else; whether there was one.
+    pub fn relabel(&mut self, layout: &Layout, state: &mut [u64], event: &Event) -> bool {
+        let beyond = self.first_after(layout, event.time);
+        for place in (0..beyond).rev() {
+            let at = place * layout.stride;
+            if self.time(layout, place) != event.time {
+                return false;
+            }
+            let same = (0..layout.stride - 1).all(|word| self.words[at + 1 + word] == event.words[word]);
+            if same && self.words[at] != head(event.time, event.fraud) {
+                self.words[at] = head(event.time, event.fraud);
+                self.restart(state);
+                return true;
+            }
+        }
+        false
     }
 
     /// Forgets what no window will look at again when the newest transaction of all happened at `now`.
-    pub fn forget_before(&mut self, layout: &Layout, now: i64) {
+    pub fn forget_before(&mut self, layout: &Layout, state: &mut [u64], now: i64) {
         while self.oldest < now - layout.reach && layout.kept == 0 {
-            self.drop_first(layout);
+            self.drop_first(layout, state);
         }
+    }
+
+    /// The words of its events, from which [`History::restored`] makes the same history.
+    pub fn words(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        self.words.iter().copied()
+    }
+
+    /// A history with these words; its windows are gone through again when it is looked at next. `None` when they cannot be events.
+    pub fn restored(layout: &Layout, words: Vec<u64>) -> Option<Self> {
+        let times = || words.iter().step_by(layout.stride).map(|word| word.cast_signed() >> 1);
+        if !words.len().is_multiple_of(layout.stride) || !times().is_sorted() {
+            return None;
+        }
+        let oldest = times().next().unwrap_or(i64::MAX);
+        Some(Self { words: words.into(), oldest, ..Self::new() })
+    }
+
+    /// Gives every text another number.
+    pub fn renumber(&mut self, layout: &Layout, state: &mut [u64], number: &mut impl FnMut(u64) -> u64) {
+        let texts = layout.text_offsets();
+        if texts.is_empty() {
+            return;
+        }
+        for place in 0..self.events(layout) {
+            for offset in &texts {
+                let word = &mut self.words[place * layout.stride + offset];
+                if *word != NULL {
+                    *word = number(*word);
+                }
+            }
+        }
+        self.restart(state);
+    }
+
+    /// Empties the windows; going on fills them again.
+    fn restart(&mut self, state: &mut [u64]) {
+        state.fill(0);
+        self.forgotten = 0;
+        self.more = Box::default();
     }
 
     fn events(&self, layout: &Layout) -> usize {
@@ -210,7 +335,7 @@ impl History {
     }
 
     fn time(&self, layout: &Layout, place: usize) -> i64 {
-        self.words[place * layout.stride].cast_signed()
+        self.words[place * layout.stride].cast_signed() >> 1
     }
 
     /// The place behind the last event that is not after `time`.
@@ -224,8 +349,11 @@ impl History {
     }
 
     fn insert(&mut self, layout: &Layout, place: usize, event: &Event) {
-        let label = layout.has_label.then(|| u64::from(event.fraud));
-        let words = std::iter::once(event.time.cast_unsigned()).chain(label).chain(event.words.iter().copied());
+        if self.words.len() + layout.stride > self.words.capacity() {
+            // A quarter more rather than twice as much: with millions of keys, what is not used is most of the memory.
+            self.words.reserve_exact(layout.stride * (self.events(layout) / 4).max(2));
+        }
+        let words = std::iter::once(head(event.time, event.fraud)).chain(event.words.iter().copied());
         self.oldest = self.oldest.min(event.time);
         if place == self.events(layout) {
             self.words.extend(words);
@@ -236,136 +364,181 @@ impl History {
         }
     }
 
-    fn advance(&mut self, layout: &Layout, time: i64) {
-        let events = self.events(layout) as u64;
+    fn advance(&mut self, layout: &Layout, state: &mut [u64], time: i64) {
+        let events = self.events(layout);
         for (frame, (window, _)) in layout.frames.iter().enumerate() {
-            let (mut first, mut beyond) = self.bounds[frame];
-            while beyond - self.forgotten < events && self.time_of(layout, beyond) <= time - window.end {
-                self.enter(layout, frame, beyond);
+            let (mut first, mut beyond) = bounds(state, frame);
+            while beyond < events && self.time(layout, beyond) <= time - window.end {
+                self.enter(layout, state, frame, beyond);
                 beyond += 1;
             }
-            while first < beyond && self.time_of(layout, first) < time - window.start {
-                self.leave(layout, frame, first);
+            while first < beyond && self.time(layout, first) < time - window.start {
+                self.leave(layout, state, frame, first);
                 first += 1;
             }
-            self.bounds[frame] = (first, beyond);
+            set_bounds(state, frame, (first, beyond));
         }
-    }
-
-    fn place(&self, number: u64) -> usize {
-        usize::try_from(number - self.forgotten).expect("events are held in memory")
-    }
-
-    fn time_of(&self, layout: &Layout, number: u64) -> i64 {
-        self.time(layout, self.place(number))
     }
 
     fn word(&self, layout: &Layout, place: usize, argument: usize) -> u64 {
         let at = place * layout.stride;
-        let fraud = layout.arguments[argument].of_label && self.words[at + 1] == 1;
-        self.words[at + layout.offsets[argument] + usize::from(fraud)]
+        let fraud = || usize::from(self.words[at] & 1 == 1);
+        match layout.sources[argument] {
+            Source::Label(words) => words[fraud()],
+            Source::Event(offset) => self.words[at + offset],
+            Source::EventByLabel(offset) => self.words[at + offset + fraud()],
+        }
     }
 
-    fn enter(&mut self, layout: &Layout, frame: usize, number: u64) {
+    /// The number of an event, which it keeps when others before it are forgotten.
+    fn number(&self, place: usize) -> u32 {
+        self.forgotten.wrapping_add(u32::try_from(place).expect("the limit of events is below 2^32"))
+    }
+
+    fn place(&self, number: u32) -> usize {
+        number.wrapping_sub(self.forgotten) as usize
+    }
+
+    fn more(&mut self, layout: &Layout, tally: usize) -> &mut More {
+        if self.more.is_empty() {
+            self.more = vec![More::Nothing; layout.tallies.len()].into();
+        }
+        &mut self.more[tally]
+    }
+
+    fn enter(&mut self, layout: &Layout, state: &mut [u64], frame: usize, place: usize) {
         for tally in layout.frames[frame].1.clone() {
             let kind = &layout.tallies[tally];
-            let word = self.word(layout, self.place(number), kind.argument);
+            let word = self.word(layout, place, kind.argument);
             if word == NULL {
                 continue;
             }
-            if matches!(kind.what, What::Least | What::Greatest) {
-                self.enter_extreme(layout, tally, kind, number, word);
-                continue;
-            }
-            match &mut self.tallies[tally] {
-                Tally::Count(count) => *count += 1,
-                Tally::Doubles(sum) => sum.add(f64::from_bits(word)),
-                Tally::Integers(sum) => *sum += i128::from(integer(word)),
-                Tally::Distinct(counts) => match counts.get_mut(&word) {
-                    Some(count) => *count += 1,
-                    None => counts.insert(word, 1),
-                },
-                Tally::Extreme(_) => unreachable!("entered above"),
+            match kind.what {
+                What::Count => state[kind.state] += 1,
+                What::Integers => set_sum(state, kind, sum(state, kind) + i128::from(integer(word))),
+                What::Doubles => self.change_doubles(layout, state, tally, word, false),
+                What::Distinct => {
+                    let more = self.more(layout, tally);
+                    if *more == More::Nothing {
+                        *more = More::Distinct(Box::new(Lookup::new()));
+                    }
+                    let More::Distinct(counts) = more else { unreachable!("laid out as one") };
+                    match counts.get_mut(&word) {
+                        Some(count) => *count += 1,
+                        None => counts.insert(word, 1),
+                    }
+                }
+                What::Least | What::Greatest => self.enter_extreme(layout, tally, kind, place, word),
             }
         }
     }
 
-    fn enter_extreme(&mut self, layout: &Layout, tally: usize, kind: &TallyKind, number: u64, word: u64) {
-        loop {
-            let Tally::Extreme(best) = &self.tallies[tally] else { unreachable!("laid out as one") };
-            let Some(&last) = best.back() else { break };
+    fn change_doubles(&mut self, layout: &Layout, state: &mut [u64], tally: usize, word: u64, negate: bool) {
+        let kind = &layout.tallies[tally];
+        let (mut narrow, number) = (Narrow(sum(state, kind)), f64::from_bits(word));
+        if narrow.change(number, negate) {
+            set_sum(state, kind, narrow.0);
+            return;
+        }
+        let more = self.more(layout, tally);
+        if *more == More::Nothing {
+            *more = More::Wide(Box::default());
+        }
+        let More::Wide(wide) = more else { unreachable!("laid out as one") };
+        wide.change(number, negate);
+        if wide.is_zero() {
+            *more = More::Nothing;
+        }
+    }
+
+    fn enter_extreme(&mut self, layout: &Layout, tally: usize, kind: &TallyKind, place: usize, word: u64) {
+        let number = self.number(place);
+        let mut best = match std::mem::take(self.more(layout, tally)) {
+            More::Extreme(best) => best,
+            _ => VecDeque::new(),
+        };
+        while let Some(&last) = best.back() {
             let known = self.word(layout, self.place(last), kind.argument);
             let ordering = order(word, known, layout.arguments[kind.argument].kind);
             let better = if kind.what == What::Least { ordering.is_le() } else { ordering.is_ge() };
             if !better {
                 break;
             }
-            let Tally::Extreme(best) = &mut self.tallies[tally] else { unreachable!("laid out as one") };
             best.pop_back();
         }
-        let Tally::Extreme(best) = &mut self.tallies[tally] else { unreachable!("laid out as one") };
         best.push_back(number);
+        *self.more(layout, tally) = More::Extreme(best);
     }
 
-    fn leave(&mut self, layout: &Layout, frame: usize, number: u64) {
+    fn leave(&mut self, layout: &Layout, state: &mut [u64], frame: usize, place: usize) {
         for tally in layout.frames[frame].1.clone() {
             let kind = &layout.tallies[tally];
-            let word = self.word(layout, self.place(number), kind.argument);
+            let word = self.word(layout, place, kind.argument);
             if word == NULL {
                 continue;
             }
-            match &mut self.tallies[tally] {
-                Tally::Count(count) => *count -= 1,
-                Tally::Doubles(sum) => sum.remove(f64::from_bits(word)),
-                Tally::Integers(sum) => *sum -= i128::from(integer(word)),
-                Tally::Distinct(counts) => {
+            let number = self.number(place);
+            match (kind.what, self.more.get_mut(tally)) {
+                (What::Count, _) => state[kind.state] -= 1,
+                (What::Integers, _) => set_sum(state, kind, sum(state, kind) - i128::from(integer(word))),
+                (What::Doubles, _) => self.change_doubles(layout, state, tally, word, true),
+                (What::Distinct, Some(More::Distinct(counts))) => {
                     let count = counts.get_mut(&word).expect("it entered");
                     *count -= 1;
                     if *count == 0 {
                         counts.remove(&word);
                     }
                 }
-                Tally::Extreme(best) => {
+                (What::Least | What::Greatest, Some(More::Extreme(best))) => {
                     if best.front() == Some(&number) {
                         best.pop_front();
                     }
                 }
+                _ => unreachable!("it entered"),
             }
         }
     }
 
-    fn answer(&self, layout: &Layout, aggregate: &Aggregate, tallies: &[usize], place: usize) -> u64 {
-        let (first, beyond) = self.bounds.get(aggregate.frame).copied().unwrap_or_default();
-        let tally = |which: usize| &self.tallies[tallies[which]];
+    fn answer(&self, layout: &Layout, state: &[u64], aggregate: &Aggregate, tallies: &[usize], place: usize) -> u64 {
+        let (first, beyond) = if aggregate.frame < layout.frames.len() { bounds(state, aggregate.frame) } else { (0, 0) };
         let whole = |number: u64| integer_word(number.cast_signed());
+        let rows = (beyond - first) as u64;
+        let kind = |which: usize| &layout.tallies[tallies[which]];
+        let more = |which: usize| self.more.get(tallies[which]);
         match aggregate.measure {
-            Measure::Rows => whole(beyond - first),
-            Measure::Count if tallies.is_empty() => whole(beyond - first),
-            Measure::Count | Measure::CountDistinct | Measure::Least | Measure::Greatest => match tally(0) {
-                Tally::Count(count) => whole((*count).into()),
-                Tally::Distinct(counts) => whole(counts.len() as u64),
-                Tally::Extreme(best) => {
+            Measure::Rows => whole(rows),
+            Measure::Count if tallies.is_empty() => whole(rows),
+            Measure::Count => whole(state[kind(0).state]),
+            Measure::CountDistinct => match more(0) {
+                Some(More::Distinct(counts)) => whole(counts.len() as u64),
+                _ => whole(0),
+            },
+            Measure::Least | Measure::Greatest => match more(0) {
+                Some(More::Extreme(best)) => {
                     best.front().map_or(NULL, |&number| self.word(layout, self.place(number), aggregate.argument))
                 }
-                _ => unreachable!("laid out as one of these"),
+                _ => NULL,
             },
             Measure::Sum | Measure::Mean => {
-                let count = match tallies.get(1).map(|&place| &self.tallies[place]) {
-                    Some(Tally::Count(count)) => (*count).into(),
-                    _ => beyond - first,
-                };
-                match tally(0) {
+                let count = if tallies.len() > 1 { state[kind(1).state] } else { rows };
+                let total = sum(state, kind(0));
+                let of_sum = aggregate.measure == Measure::Sum;
+                match kind(0).what {
                     _ if count == 0 => NULL,
-                    Tally::Integers(sum) if aggregate.measure == Measure::Sum => i64::try_from(*sum).map_or(NULL, integer_word),
-                    Tally::Integers(sum) => double_word(*sum as f64 / count as f64),
-                    Tally::Doubles(sum) if aggregate.measure == Measure::Sum => double_word(sum.value()),
-                    Tally::Doubles(sum) => double_word(sum.value() / count as f64),
-                    _ => unreachable!("laid out as one of these"),
+                    What::Integers if of_sum => i64::try_from(total).map_or(NULL, integer_word),
+                    What::Integers => double_word(total as f64 / count as f64),
+                    _ => {
+                        let total = match more(0) {
+                            Some(More::Wide(wide)) => wide.value_with(Narrow(total)),
+                            _ => Narrow(total).value(),
+                        };
+                        double_word(if of_sum { total } else { total / count as f64 })
+                    }
                 }
             }
-            Measure::Deviation => self.deviation(layout, aggregate, self.place(first)..self.place(beyond)),
+            Measure::Deviation => self.deviation(layout, aggregate, first..beyond),
             Measure::First if first == beyond => NULL,
-            Measure::First => self.word(layout, self.place(first), aggregate.argument),
+            Measure::First => self.word(layout, first, aggregate.argument),
             Measure::Lag(distance) => {
                 place.checked_sub(distance).map_or(NULL, |before| self.word(layout, before, aggregate.argument))
             }
@@ -394,13 +567,13 @@ impl History {
         double_word((squares.value() / (count - 1.0)).sqrt())
     }
 
-    fn forget(&mut self, layout: &Layout) {
+    fn forget(&mut self, layout: &Layout, state: &mut [u64]) {
         let newest = self.time(layout, self.events(layout) - 1);
         while self.oldest < newest - layout.reach && self.may_go(layout, newest) {
-            self.drop_first(layout);
+            self.drop_first(layout, state);
         }
         while self.events(layout) > layout.most {
-            self.drop_first(layout);
+            self.drop_first(layout, state);
         }
     }
 
@@ -409,21 +582,38 @@ impl History {
         layout.kept == 0 || (self.events(layout) > layout.kept && self.time(layout, layout.kept) <= newest - layout.lateness)
     }
 
-    fn drop_first(&mut self, layout: &Layout) {
+    fn drop_first(&mut self, layout: &Layout, state: &mut [u64]) {
         for frame in 0..layout.frames.len() {
-            let (first, beyond) = self.bounds[frame];
+            let (first, beyond) = bounds(state, frame);
             // A window that has not gone on yet, because its key had no transaction since, still holds it.
-            if first == self.forgotten {
-                if beyond > first {
-                    self.leave(layout, frame, first);
-                }
-                self.bounds[frame] = (first + 1, beyond.max(first + 1));
+            if first == 0 && beyond > 0 {
+                self.leave(layout, state, frame, 0);
             }
+            set_bounds(state, frame, (first.saturating_sub(1), beyond.saturating_sub(1)));
         }
         self.words.drain(..layout.stride);
-        self.forgotten += 1;
-        self.oldest = self.words.front().map_or(i64::MAX, |time| time.cast_signed());
+        self.forgotten = self.forgotten.wrapping_add(1);
+        self.oldest = if self.words.is_empty() { i64::MAX } else { self.time(layout, 0) };
     }
+}
+
+/// Places of the first event inside a window and of the first beyond its end.
+fn bounds(state: &[u64], frame: usize) -> (usize, usize) {
+    ((state[frame] & u64::from(u32::MAX)) as usize, (state[frame] >> 32) as usize)
+}
+
+fn set_bounds(state: &mut [u64], frame: usize, (first, beyond): (usize, usize)) {
+    state[frame] = first as u64 | (beyond as u64) << 32;
+}
+
+fn sum(state: &[u64], kind: &TallyKind) -> i128 {
+    (u128::from(state[kind.state]) | u128::from(state[kind.state + 1]) << 64).cast_signed()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "one half after the other")]
+fn set_sum(state: &mut [u64], kind: &TallyKind, sum: i128) {
+    state[kind.state] = sum.cast_unsigned() as u64;
+    state[kind.state + 1] = (sum.cast_unsigned() >> 64) as u64;
 }
 
 fn order(left: u64, right: u64, kind: Type) -> std::cmp::Ordering {
@@ -432,17 +622,6 @@ fn order(left: u64, right: u64, kind: Type) -> std::cmp::Ordering {
         Type::Boolean => left.cmp(&right),
         _ => integer(left).cmp(&integer(right)),
     }
-}
-
-fn fresh(layout: &Layout) -> Box<[Tally]> {
-    let tally = |kind: &TallyKind| match kind.what {
-        What::Count => Tally::Count(0),
-        What::Doubles => Tally::Doubles(ExactSum::default()),
-        What::Integers => Tally::Integers(0),
-        What::Distinct => Tally::Distinct(Box::new(Lookup::new())),
-        What::Least | What::Greatest => Tally::Extreme(VecDeque::new()),
-    };
-    layout.tallies.iter().map(tally).collect()
 }
 
 #[cfg(test)]
@@ -460,12 +639,12 @@ mod tests {
         let partition = Partition { columns: vec![0], arguments: vec![argument], frames: vec![frame], kept: 0 };
         let measures = [Measure::Rows, Measure::Sum, Measure::Greatest, Measure::First];
         let asked = measures.map(|measure| Aggregate { partition: 0, frame: 0, measure, argument: 0, kind: Type::Double });
-        let layout = Layout { most: 3, ..Layout::new(&partition, &asked, 0) };
-        let mut history = History::new(&layout);
+        let layout = Layout { most: 3, ..Layout::new(&partition, &asked, None, 0) };
+        let (mut history, mut state) = (History::new(), vec![0; layout.state_words()]);
         let mut answers = [0; 4];
         for time in 0..100 {
             let amount = word(&Value::Double(100.0 - f64::from(time)), |_| NULL);
-            history.observe(&layout, &Event { time: time.into(), fraud: false, words: &[amount] }, &mut answers);
+            history.observe(&layout, &mut state, &Event { time: time.into(), fraud: false, words: &[amount] }, &mut answers);
         }
         // The current one, 1, and those still remembered when it came: 2, 3 and 4.
         assert_eq!(integer(answers[0]), 4);

@@ -11,7 +11,10 @@ pub mod fold;
 mod history;
 mod lookup;
 pub mod observe;
+mod pasts;
 pub mod plan;
+pub mod snapshot;
+mod texts;
 
 pub use definition::{Definition, DefinitionError};
 pub use fold::fold;

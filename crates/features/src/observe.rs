@@ -1,26 +1,27 @@
 //! The fold of a stream: one transaction after the other, in the order in which they arrived.
 
-use std::sync::Arc;
-
 use assay_domain::{Schema, Value};
 
 use crate::definition::Definition;
 use crate::expression::Row;
-use crate::history::{Event, History, Layout};
-use crate::lookup::Lookup;
-use crate::plan::{NULL, Plan, value, word};
+use crate::history::Event;
+use crate::pasts::{Key, Pasts};
+use crate::plan::{NULL, Partition, value, word};
+use crate::texts::Texts;
 
-/// Keys that are looked at for something to forget, per partition and transaction: more than can be added, so that memory follows time.
-const SWEPT: usize = 2;
+/// Texts before the first time that those are forgotten which no past mentions; later, when they have doubled since.
+const TEXTS_KEPT: usize = 1 << 16;
 
 /// The state behind the features of a definition: the past of every key, as far back as a window looks.
 #[derive(Clone, Debug)]
 pub struct Features {
-    definition: Definition,
-    pasts: Vec<Pasts>,
-    texts: Texts,
+    pub(crate) definition: Definition,
+    pub(crate) pasts: Vec<Pasts>,
+    pub(crate) texts: Texts,
+    /// How many texts there may be until those are forgotten which no past mentions.
+    pub(crate) texts_most: usize,
     /// The event time of the newest transaction.
-    newest: i64,
+    pub(crate) newest: i64,
 }
 
 /// What a transaction looks like next to its past.
@@ -32,38 +33,12 @@ pub struct Observed {
     pub too_late: bool,
 }
 
-/// The pasts of one partition.
-#[derive(Clone, Debug)]
-struct Pasts {
-    layout: Layout,
-    /// Place of each aggregate of this partition in the plan.
-    aggregates: Vec<usize>,
-    places: Lookup<Key, usize>,
-    histories: Vec<(Key, History)>,
-    /// The key that is swept next.
-    next: usize,
-}
-
-/// The words of a key: nearly always one, which needs no memory of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    One(u64),
-    Several(Box<[u64]>),
-}
-
-/// Texts by number, in the order in which they were seen first.
-#[derive(Clone, Debug)]
-struct Texts {
-    numbers: Lookup<Arc<str>, u64>,
-    texts: Vec<Arc<str>>,
-}
-
 impl Features {
     /// With no past yet.
     pub fn new(definition: Definition) -> Self {
         let plan = &definition.plan;
         let pasts = (0..plan.partitions.len()).map(|partition| Pasts::new(plan, partition)).collect();
-        Self { pasts, texts: Texts { numbers: Lookup::new(), texts: Vec::new() }, newest: i64::MIN, definition }
+        Self { pasts, texts: Texts::new(), texts_most: TEXTS_KEPT, newest: i64::MIN, definition }
     }
 
     /// The definition whose features these are.
@@ -73,107 +48,100 @@ impl Features {
 
     /// How many keys of any partition have a past.
     pub fn keys(&self) -> usize {
-        self.pasts.iter().map(|pasts| pasts.histories.len()).sum()
+        self.pasts.iter().map(Pasts::len).sum()
     }
 
-    /// Reads the past of `transaction`, which has a value per column of the schema, then remembers it. Its label may be NULL.
+    /// Reads the past of `transaction`, then remembers it. Its label may be NULL. It was admitted by [`Schema::admit`].
     pub fn observe(&mut self, transaction: &[Value]) -> Observed {
         let plan = &self.definition.plan;
         let schema = &plan.schema;
-        let Value::Timestamp(time) = transaction[schema.event_time] else {
-            unreachable!("a transaction was admitted without a time")
-        };
+        let time = event_time(schema, transaction);
         let too_late = time < self.newest.saturating_sub(schema.max_lateness);
         self.newest = self.newest.max(time);
-        let fraud = schema.label.is_some_and(|label| transaction[label] == Value::Boolean(true));
+        let fraud = is_fraud(schema, transaction);
+        // All keys first: what is looked for in memory far apart can be on its way at once.
+        let mut found = Vec::with_capacity(self.pasts.len());
+        for (pasts, partition) in self.pasts.iter().zip(&plan.partitions) {
+            let key = key(partition, transaction, &mut self.texts);
+            let place = pasts.find(&key);
+            found.push((key, place));
+        }
         let mut aggregates = vec![Value::Null; plan.aggregates.len()];
-        for (pasts, partition) in self.pasts.iter_mut().zip(&plan.partitions) {
-            let mut word = |value: &Value| word(value, |text| self.texts.number(text));
-            let key = match partition.columns.as_slice() {
-                [column] => Key::One(word(&transaction[*column])),
-                columns => Key::Several(columns.iter().map(|&column| word(&transaction[column])).collect()),
-            };
-            let mut words = Vec::with_capacity(pasts.layout.event_words());
-            for argument in &partition.arguments {
-                let labels = if argument.of_label { &[Some(false), Some(true)][..] } else { &[None] };
-                for &label in labels {
-                    words.push(word(&argument.expression.evaluate(&Labelled { transaction, schema, label })));
-                }
-            }
-            let mut answers = vec![NULL; pasts.aggregates.len()];
-            pasts.observe(&key, &Event { time, fraud, words: &words }, too_late, self.newest, &mut answers);
+        let (mut words, mut answers) = (Vec::new(), Vec::new());
+        for (pasts, found) in self.pasts.iter_mut().zip(found) {
+            event_words(pasts, schema, transaction, &mut self.texts, &mut words);
+            answers.clear();
+            answers.resize(pasts.aggregates.len(), NULL);
+            pasts.observe(found, &Event { time, fraud, words: &words }, too_late, self.newest, &mut answers);
             for (&place, &answer) in pasts.aggregates.iter().zip(&answers) {
                 aggregates[place] = value(answer, plan.aggregates[place].kind, |number| self.texts.text(number));
             }
         }
         let row = Complete { transaction, aggregates: &aggregates };
         let features = plan.features.iter().map(|feature| feature.expression.evaluate(&row)).collect();
+        if self.texts.len() > self.texts_most {
+            self.forget_texts();
+        }
         Observed { features, too_late }
     }
-}
 
-impl Pasts {
-    fn new(plan: &Plan, partition: usize) -> Self {
-        let aggregates: Vec<usize> =
-            (0..plan.aggregates.len()).filter(|&place| plan.aggregates[place].partition == partition).collect();
-        let asked: Vec<_> = aggregates.iter().map(|&place| plan.aggregates[place].clone()).collect();
-        let layout = Layout::new(&plan.partitions[partition], &asked, plan.schema.max_lateness);
-        Self { layout, aggregates, places: Lookup::new(), histories: Vec::new(), next: 0 }
+    /// Gives a transaction that was observed another label, for what comes after. `transaction` is as it was observed, with the label that
+    /// it was last given; whether it is still remembered. Nothing to change is no change.
+    pub fn relabel(&mut self, transaction: &[Value], label: Option<bool>) -> bool {
+        let schema = &self.definition.plan.schema;
+        let fraud = label == Some(true);
+        if is_fraud(schema, transaction) == fraud {
+            return true;
+        }
+        let time = event_time(schema, transaction);
+        let mut remembered = false;
+        let mut words = Vec::new();
+        for (pasts, partition) in self.pasts.iter_mut().zip(&self.definition.plan.partitions) {
+            let key = key(partition, transaction, &mut self.texts);
+            event_words(pasts, schema, transaction, &mut self.texts, &mut words);
+            remembered |= pasts.relabel(&key, &Event { time, fraud, words: &words });
+        }
+        remembered
     }
 
-    fn observe(&mut self, key: &Key, event: &Event, too_late: bool, newest: i64, answers: &mut [u64]) {
-        if too_late {
-            let known = self.places.get(key).map(|&place| self.histories[place].1.clone());
-            let mut past = known.unwrap_or_else(|| History::new(&self.layout));
-            past.forget_before(&self.layout, newest);
-            past.observe(&self.layout, event, answers);
-            return;
+    /// Forgets the texts that no past mentions, and numbers the others anew.
+    fn forget_texts(&mut self) {
+        let old = std::mem::replace(&mut self.texts, Texts::new());
+        for pasts in &mut self.pasts {
+            pasts.renumber(&mut |number| self.texts.number(&old.text(number)));
         }
-        let place = self.places.get(key).copied().unwrap_or_else(|| {
-            self.histories.push((key.clone(), History::new(&self.layout)));
-            self.places.insert(key.clone(), self.histories.len() - 1);
-            self.histories.len() - 1
-        });
-        self.histories[place].1.observe(&self.layout, event, answers);
-        self.sweep(newest);
-    }
-
-    fn sweep(&mut self, newest: i64) {
-        for _ in 0..SWEPT {
-            if self.next >= self.histories.len() {
-                self.next = 0;
-            }
-            let (_, history) = &mut self.histories[self.next];
-            history.forget_before(&self.layout, newest);
-            if history.is_empty() {
-                let (key, _) = self.histories.swap_remove(self.next);
-                self.places.remove(&key);
-                if let Some((moved, _)) = self.histories.get(self.next) {
-                    *self.places.get_mut(moved).expect("every history has its key") = self.next;
-                }
-                if self.histories.is_empty() {
-                    return;
-                }
-            } else {
-                self.next += 1;
-            }
-        }
+        self.texts_most = TEXTS_KEPT.max(2 * self.texts.len());
     }
 }
 
-impl Texts {
-    fn number(&mut self, text: &Arc<str>) -> u64 {
-        if let Some(&number) = self.numbers.get(text) {
-            return number;
-        }
-        let number = self.texts.len() as u64;
-        self.texts.push(text.clone());
-        self.numbers.insert(text.clone(), number);
-        number
+fn event_time(schema: &Schema, transaction: &[Value]) -> i64 {
+    match transaction[schema.event_time] {
+        Value::Timestamp(time) => time,
+        _ => unreachable!("a transaction was admitted without a time"),
     }
+}
 
-    fn text(&self, number: u64) -> Arc<str> {
-        self.texts[usize::try_from(number).expect("texts are held in memory")].clone()
+fn is_fraud(schema: &Schema, transaction: &[Value]) -> bool {
+    schema.label.is_some_and(|label| transaction[label] == Value::Boolean(true))
+}
+
+fn key(partition: &Partition, transaction: &[Value], texts: &mut Texts) -> Key {
+    let mut word = |column: &usize| word(&transaction[*column], |text| texts.number(text));
+    match partition.columns.as_slice() {
+        [column] => Key::One(word(column)),
+        columns => Key::Several(columns.iter().map(word).collect()),
+    }
+}
+
+/// The words that a transaction brings into a past.
+fn event_words(pasts: &Pasts, schema: &Schema, transaction: &[Value], texts: &mut Texts, words: &mut Vec<u64>) {
+    words.clear();
+    for argument in pasts.layout.brought() {
+        let labels = if argument.of_label { &[Some(false), Some(true)][..] } else { &[None] };
+        for &label in labels {
+            let value = argument.expression.evaluate(&Labelled { transaction, schema, label });
+            words.push(word(&value, |text| texts.number(text)));
+        }
     }
 }
 

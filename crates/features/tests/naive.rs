@@ -354,6 +354,127 @@ proptest! {
     }
 }
 
+/// The state as it would be after a restart from a snapshot.
+fn restarted(features: &Features) -> Features {
+    let mut snapshot = Vec::new();
+    features.write_snapshot(&mut snapshot).unwrap();
+    Features::from_snapshot(features.definition().clone(), &mut snapshot.as_slice()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_restart_from_a_snapshot_changes_no_bit(
+        asked in prop::collection::vec(any_asked(), 1..8),
+        steps in prop::collection::vec((any_arrival(prop_oneof![4 => 0_i64..4, 1 => -20_i64..0, 1 => 10_i64..60]), any::<bool>()), 0..60),
+    ) {
+        let (steps, restarts): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+        let arrivals = arrivals(steps);
+        let mut whole = Features::new(definition(&asked));
+        let mut stopped = whole.clone();
+        for (number, (arrival, restart)) in arrivals.iter().zip(restarts).enumerate() {
+            prop_assert_eq!(whole.observe(&transaction(number, arrival)), stopped.observe(&transaction(number, arrival)));
+            if restart {
+                stopped = restarted(&stopped);
+            }
+        }
+    }
+
+    /// Labels arrive when they are known, here as late as they may: nothing that looks at them can tell it from a history.
+    #[test]
+    fn labels_that_come_later_count_from_then_on_as_if_they_had_been_there(
+        asked in prop::collection::vec(any_asked(), 1..8),
+        steps in prop::collection::vec(any_arrival(0_i64..4), 1..80),
+    ) {
+        let arrivals = arrivals(steps);
+        let mut labelled = Features::new(definition(&asked));
+        let mut learning = labelled.clone();
+        let mut unknown = std::collections::VecDeque::new();
+        for (number, arrival) in arrivals.iter().enumerate() {
+            while let Some((known, _)) = unknown.pop_front_if(|(_, known_at): &mut (usize, i64)| *known_at <= arrival.time) {
+                let before = Arrival { fraud: None, ..arrivals[known].clone() };
+                let label = arrivals[known].fraud;
+                learning.relabel(&transaction(known, &before), label);
+                // Told twice, nothing changes; taken back and told again, neither.
+                learning.relabel(&transaction(known, &arrivals[known]), label);
+                learning.relabel(&transaction(known, &arrivals[known]), None);
+                learning.relabel(&transaction(known, &before), label);
+            }
+            let bare = Arrival { fraud: None, ..arrival.clone() };
+            prop_assert_eq!(labelled.observe(&transaction(number, arrival)).features, learning.observe(&transaction(number, &bare)).features);
+            unknown.push_back((number, arrival.time + DELAY));
+        }
+    }
+}
+
+#[test]
+fn a_label_of_a_transaction_that_is_forgotten_or_was_never_seen_changes_nothing() {
+    let asked = Asked { measure: Measure::Mean, of: Of::Fraud, large_only: false, key: Key::Customer, start: 24, end: 2 };
+    let mut features = Features::new(definition(&[asked]));
+    let arrival = Arrival { time: 0, customer: Some(1), shop: None, amount: Some(1.0), items: None, fraud: None };
+    assert!(!features.relabel(&transaction(0, &arrival), Some(true)));
+    features.observe(&transaction(0, &arrival));
+    assert!(features.relabel(&transaction(0, &arrival), Some(true)));
+    features.observe(&transaction(1, &Arrival { time: 5 * DAY, ..arrival.clone() }));
+    assert!(!features.relabel(&transaction(0, &Arrival { fraud: Some(true), ..arrival }), None));
+}
+
+/// Every cut and every changed byte is found, and a snapshot of another definition is none of ours.
+#[test]
+fn a_damaged_snapshot_is_refused_with_what_to_do() {
+    let asked = Asked { measure: Measure::Sum, of: Of::Amount, large_only: false, key: Key::Shop, start: 24, end: 0 };
+    let mut features = Features::new(definition(&[asked.clone()]));
+    for number in 0..20 {
+        let shop = Some(["a", "b", "c"][number % 3]);
+        let arrival = Arrival { time: number as i64, customer: None, shop, amount: Some(1.0), items: None, fraud: None };
+        features.observe(&transaction(number, &arrival));
+    }
+    let mut snapshot = Vec::new();
+    features.write_snapshot(&mut snapshot).unwrap();
+    let open = |bytes: &[u8]| Features::from_snapshot(features.definition().clone(), &mut &*bytes).map(|_| ());
+    assert!(open(&snapshot).is_ok());
+    for length in 0..snapshot.len() {
+        assert!(open(&snapshot[..length]).is_err(), "cut at {length}");
+    }
+    for place in 0..snapshot.len() {
+        let mut changed = snapshot.clone();
+        changed[place] ^= 0x40;
+        assert!(open(&changed).is_err(), "byte {place}");
+    }
+    let other = definition(&[Asked { start: 48, ..asked }]);
+    let refused = Features::from_snapshot(other, &mut snapshot.as_slice()).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(refused, "the snapshot was made with another definition; delete it, and the history is folded again");
+}
+
+/// Text keys come and go for ever: their texts must not stay.
+#[test]
+fn texts_that_no_past_mentions_are_forgotten_and_change_nothing() {
+    let asked = Asked { measure: Measure::Rows, of: Of::Amount, large_only: false, key: Key::Shop, start: 24, end: 0 };
+    let text = definition(&[asked]).text;
+    let mut features = Features::new(Definition::parse(&text, "test").unwrap());
+    let mut bytes = 0;
+    for number in 0..300_000_i64 {
+        // Each shop has two payments a second apart, and is never heard of again.
+        let shop: std::sync::Arc<str> = format!("shop {}", number / 2).into();
+        let mut values = transaction(
+            0,
+            &Arrival { time: number * 10 * SECOND, customer: None, shop: None, amount: None, items: None, fraud: None },
+        );
+        let place = features.definition().plan.schema.place("shop").unwrap();
+        values[place] = Value::Text(shop);
+        let observed = features.observe(&values);
+        assert_eq!(observed.features[1], Value::Integer(1 + number % 2));
+        if number % 50_000 == 49_999 {
+            let mut snapshot = Vec::new();
+            features.write_snapshot(&mut snapshot).unwrap();
+            bytes = bytes.max(snapshot.len());
+        }
+    }
+    // 150,000 shops were seen; at most 65,536 and those of two sweeps are held.
+    assert!(bytes < 5_000_000, "{bytes}");
+}
+
 /// Memory follows time: a key without transactions inside any window is no key.
 #[test]
 fn what_no_window_looks_at_is_forgotten() {

@@ -142,7 +142,7 @@ pub fn prequential(
     let calendar = Calendar::new(&time.values, time.units_per_second, protocol)?;
     let evaluation = Evaluation { data, cards, protocol, calendar, step };
     let cut = |earlier: f64| (0..protocol.folds).map(|fold| evaluation.fold(fold, earlier)).collect::<Result<Vec<_>, _>>();
-    let chosen_on = cut(protocol.delay_seconds + protocol.test_seconds)?;
+    let chosen_on = cut(protocol.before_seconds())?;
     let chosen_on: Vec<Fold> = chosen_on.into_iter().map(|(_, fold)| fold).collect();
     let tests = cut(0.0)?;
     let choice = evaluation.choose(&chosen_on)?;
@@ -155,6 +155,13 @@ pub fn prequential(
         card_precision: card_precisions.map(|precisions| spread(precisions.into_iter())),
         folds,
     })
+}
+
+impl Protocol {
+    /// How much earlier the folds are that settings are chosen on: the labels of all of them are known when the first test begins.
+    fn before_seconds(&self) -> f64 {
+        self.delay_seconds + self.folds as f64 * self.test_seconds
+    }
 }
 
 /// What a fold learns from and is tested on, in the unit of the event time.
@@ -180,7 +187,7 @@ impl<'a> Calendar<'a> {
         let day = DAY_SECONDS * units_per_second;
         let until = protocol.until.unwrap_or(((last / day).floor() + 1.0) * day);
         let calendar = Self { times, order, units_per_second, until };
-        let earliest = calendar.period(protocol, protocol.folds - 1, protocol.delay_seconds + protocol.test_seconds).train.start;
+        let earliest = calendar.period(protocol, protocol.folds - 1, protocol.before_seconds()).train.start;
         // The first day of a history seldom begins at midnight.
         if earliest < (first / day).floor() * day {
             let (needed, there) = ((until - earliest) / day, (until - first) / day);
