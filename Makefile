@@ -14,7 +14,7 @@ setup: ## install what building needs and this machine lacks
 build: setup ## build the release binary, target/release/assay
 	cargo build --release --locked -p assay
 
-demo: build ## simulate a card history, train, evaluate, and serve on port 5000
+demo: build ## simulate card payments, make features, train, and serve on port 5000
 	target/release/assay demo --bind 127.0.0.1:5000
 
 test: ## everything that CI checks

@@ -266,6 +266,16 @@ impl History {
         self.forget(layout, state);
     }
 
+    /// Looks at the words where windows begin and end, which lie apart; what it gives means nothing.
+    pub fn touch(&self, layout: &Layout, state: &[u64]) -> u64 {
+        let word = |place: usize| self.words.get(place * layout.stride).copied().unwrap_or(0);
+        let ends = |frame| {
+            let (first, beyond) = bounds(state, frame);
+            word(first) ^ word(beyond)
+        };
+        (0..layout.frames.len()).map(ends).fold(self.words.back().copied().unwrap_or(0), |all, word| all ^ word)
+    }
+
     /// Changes the label of a remembered event that differs from `event` by nothing else; whether there was one.
     pub fn relabel(&mut self, layout: &Layout, state: &mut [u64], event: &Event) -> bool {
         let beyond = self.first_after(layout, event.time);

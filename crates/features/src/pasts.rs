@@ -105,6 +105,12 @@ impl Pasts {
         self.find(key).0.is_some()
     }
 
+    /// Looks at the memory that [`Pasts::observe`] will need of a key, so that all of it is on its way at once; what it gives means nothing.
+    pub fn touch(&self, found: Found) -> u64 {
+        let width = self.layout.state_words();
+        found.0.map_or(0, |place| self.keys[place].1.touch(&self.layout, &self.states[place * width..][..width]))
+    }
+
     /// Reads the past at the event's time and, unless it is too late, remembers it.
     pub fn observe(&mut self, (key, found): (Key, Found), event: &Event, too_late: bool, newest: i64, answers: &mut [u64]) {
         let width = self.layout.state_words();
