@@ -93,7 +93,7 @@ impl Transactions<'_> {
                 let mut history = History::new();
                 state.fill(0);
                 for event in keys.events(key) {
-                    let event = Event { time: event[0].cast_signed(), fraud: event[1] == 1, words: &event[EVENT_HEAD..] };
+                    let event = Event { time: event[0].cast_signed(), fraud: event[1] == 1, id: 0, words: &event[EVENT_HEAD..] };
                     history.observe(&layout, &mut state, &event, answers.next().unwrap_or_default());
                 }
             }

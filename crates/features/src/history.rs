@@ -30,8 +30,10 @@ pub struct Layout {
     sources: Vec<Source>,
     /// Places of the arguments that an event brings.
     brought: Vec<usize>,
-    /// Words per event: its time with its label, and those that it brings.
+    /// Words per event: its time with its label, its id when that matters, and those that it brings.
     stride: usize,
+    /// Whether an event's id is remembered: `first_value` of a label tells events apart that have nothing else to tell them apart.
+    identified: bool,
     /// What is kept up, frame by frame.
     tallies: Vec<TallyKind>,
     /// The answers: which tallies, or which event, each aggregate is read from.
@@ -118,6 +120,8 @@ pub struct Event<'a> {
     pub time: i64,
     /// Whether it was fraud, as far as is known: not known counts as not.
     pub fraud: bool,
+    /// What tells it from every other, where the layout asks for it.
+    pub id: u64,
     /// A word per argument that events bring; where the label decides, one for "not fraud" and one for "fraud".
     pub words: &'a [u64],
 }
@@ -143,7 +147,10 @@ impl Row for OnlyLabel {
 impl Layout {
     /// The layout for a partition and those of the plan's aggregates that look at it, in the plan's order. `label` is the column of it.
     pub fn new(partition: &Partition, aggregates: &[Aggregate], label: Option<usize>, lateness: i64) -> Self {
-        let mut stride = 1;
+        let of_label =
+            |aggregate: &Aggregate| partition.arguments.get(aggregate.argument).is_some_and(|argument| argument.of_label);
+        let identified = aggregates.iter().any(|aggregate| aggregate.measure == Measure::First && of_label(aggregate));
+        let mut stride = 1 + usize::from(identified);
         let mut brought = Vec::new();
         let mut source = |(place, argument): (usize, &Argument)| {
             let of_columns = |part: &Expression| matches!(part, Expression::Column(place) if Some(*place) != label);
@@ -186,6 +193,7 @@ impl Layout {
             sources,
             brought,
             stride,
+            identified,
             tallies,
             answers,
             state_words,
@@ -208,6 +216,16 @@ impl Layout {
             _ => Vec::new(),
         };
         self.arguments.iter().zip(&self.sources).flat_map(of_source).collect()
+    }
+
+    /// Whether the id of an [`Event`] matters.
+    pub fn identified(&self) -> bool {
+        self.identified
+    }
+
+    /// The words of an event but its first.
+    fn rest<'a>(&self, event: &Event<'a>) -> impl Iterator<Item = u64> + use<'a> {
+        self.identified.then_some(event.id).into_iter().chain(event.words.iter().copied())
     }
 
     /// How many words a [`History`] needs beside itself.
@@ -284,7 +302,7 @@ impl History {
             if self.time(layout, place) != event.time {
                 return false;
             }
-            let same = (0..layout.stride - 1).all(|word| self.words[at + 1 + word] == event.words[word]);
+            let same = layout.rest(event).enumerate().all(|(offset, word)| self.words[at + 1 + offset] == word);
             if same && self.words[at] != head(event.time, event.fraud) {
                 self.words[at] = head(event.time, event.fraud);
                 self.restart(state);
@@ -363,7 +381,7 @@ impl History {
             // A quarter more rather than twice as much: with millions of keys, what is not used is most of the memory.
             self.words.reserve_exact(layout.stride * (self.events(layout) / 4).max(2));
         }
-        let words = std::iter::once(head(event.time, event.fraud)).chain(event.words.iter().copied());
+        let words = std::iter::once(head(event.time, event.fraud)).chain(layout.rest(event));
         self.oldest = self.oldest.min(event.time);
         if place == self.events(layout) {
             self.words.extend(words);
@@ -654,7 +672,12 @@ mod tests {
         let mut answers = [0; 4];
         for time in 0..100 {
             let amount = word(&Value::Double(100.0 - f64::from(time)), |_| NULL);
-            history.observe(&layout, &mut state, &Event { time: time.into(), fraud: false, words: &[amount] }, &mut answers);
+            history.observe(
+                &layout,
+                &mut state,
+                &Event { time: time.into(), fraud: false, id: 0, words: &[amount] },
+                &mut answers,
+            );
         }
         // The current one, 1, and those still remembered when it came: 2, 3 and 4.
         assert_eq!(integer(answers[0]), 4);

@@ -74,7 +74,8 @@ impl Features {
             event_words(pasts, schema, transaction, &mut self.texts, &mut words);
             answers.clear();
             answers.resize(pasts.aggregates.len(), NULL);
-            pasts.observe(found, &Event { time, fraud, words: &words }, too_late, self.newest, &mut answers);
+            let id = id(pasts, schema, transaction);
+            pasts.observe(found, &Event { time, fraud, id, words: &words }, too_late, self.newest, &mut answers);
             for (&place, &answer) in pasts.aggregates.iter().zip(&answers) {
                 aggregates[place] = value(answer, plan.aggregates[place].kind, |number| self.texts.text(number));
             }
@@ -101,7 +102,8 @@ impl Features {
         for (pasts, partition) in self.pasts.iter_mut().zip(&self.definition.plan.partitions) {
             let key = key(partition, transaction, &mut self.texts);
             event_words(pasts, schema, transaction, &mut self.texts, &mut words);
-            remembered |= pasts.relabel(&key, &Event { time, fraud, words: &words });
+            let id = id(pasts, schema, transaction);
+            remembered |= pasts.relabel(&key, &Event { time, fraud, id, words: &words });
         }
         remembered
     }
@@ -133,6 +135,17 @@ fn key(partition: &Partition, transaction: &[Value], texts: &mut Texts) -> Key {
         [column] => Key::One(word(column)),
         columns => Key::Several(columns.iter().map(word).collect()),
     }
+}
+
+/// What tells a transaction from every other, where that matters; a text by its hash (FNV-1a), since its text is not wanted back.
+fn id(pasts: &Pasts, schema: &Schema, transaction: &[Value]) -> u64 {
+    if !pasts.layout.identified() {
+        return 0;
+    }
+    let hash = |text: &str| {
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    };
+    word(&transaction[schema.id], |text| hash(text))
 }
 
 /// The words that a transaction brings into a past.

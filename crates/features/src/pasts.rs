@@ -217,7 +217,7 @@ mod tests {
         let mut payments = |card: u64, time: i64| {
             let (key, mut answers) = (Key::One(card), [NULL]);
             let found = pasts.find(&key);
-            pasts.observe((key, found), &Event { time, fraud: false, words: &[] }, false, time, &mut answers);
+            pasts.observe((key, found), &Event { time, fraud: false, id: 0, words: &[] }, false, time, &mut answers);
             crate::plan::integer(answers[0])
         };
         let day = assay_domain::time::DAY;

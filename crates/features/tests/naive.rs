@@ -408,6 +408,46 @@ proptest! {
     }
 }
 
+/// A model with a new feature, tried beside the old one: its state is filled from the history, and nothing tells that it came later.
+#[test]
+fn a_definition_that_begins_later_is_as_if_it_had_been_there_once_it_was_given_the_history() {
+    let old = Asked { measure: Measure::Rows, of: Of::Amount, large_only: false, key: Key::Customer, start: 24, end: 0 };
+    let new = Asked { measure: Measure::Sum, of: Of::Amount, large_only: true, key: Key::Shop, start: 48, end: 0 };
+    let arrival = |number: i64| Arrival {
+        time: number * HOUR,
+        customer: Some(number % 3),
+        shop: Some(["a", "b"][number as usize % 2]),
+        amount: Some(number as f64),
+        items: None,
+        fraud: None,
+    };
+    let (mut before, mut both) = (Features::new(definition(&[old.clone()])), Features::new(definition(&[old, new])));
+    for number in 0..100 {
+        before.observe(&transaction(number, &arrival(number as i64)));
+        both.observe(&transaction(number, &arrival(number as i64)));
+    }
+    let mut later = Features::new(both.definition().clone());
+    for number in 0..100 {
+        later.observe(&transaction(number, &arrival(number as i64)));
+    }
+    for number in 100..200 {
+        let payment = transaction(number, &arrival(number as i64));
+        let (of_before, of_both, of_later) = (before.observe(&payment), both.observe(&payment), later.observe(&payment));
+        assert_eq!(of_both, of_later);
+        assert_eq!(of_before.features[1], of_later.features[1]);
+    }
+}
+
+/// Windows do not look at ids: who sends a payment twice has paid twice.
+#[test]
+fn the_same_id_twice_is_two_transactions() {
+    let asked = Asked { measure: Measure::Rows, of: Of::Amount, large_only: false, key: Key::Customer, start: 24, end: 0 };
+    let mut features = Features::new(definition(&[asked]));
+    let arrival = Arrival { time: 0, customer: Some(1), shop: None, amount: Some(1.0), items: None, fraud: None };
+    let mut payments = || features.observe(&transaction(7, &arrival)).features[1].clone();
+    assert_eq!([payments(), payments()], [Value::Integer(1), Value::Integer(2)]);
+}
+
 #[test]
 fn a_label_of_a_transaction_that_is_forgotten_or_was_never_seen_changes_nothing() {
     let asked = Asked { measure: Measure::Mean, of: Of::Fraud, large_only: false, key: Key::Customer, start: 24, end: 2 };
