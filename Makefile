@@ -3,7 +3,7 @@ SHELL := /bin/bash
 # Tools that the setup script brings (CMake, Python and its packages) come first.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup build demo test audit bench release rehearse clean
+.PHONY: help setup build demo test audit bench scale release rehearse clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -28,6 +28,10 @@ audit: ## licences, bans and sources of every dependency
 bench: build ## measure against the peers, and write docs/performance.md
 	@scripts/setup bench
 	benches/peers/run
+
+scale: build ## hold the features of Spark and DataFusion against ours
+	@scripts/setup scale
+	scripts/scale
 
 release: ## write the release of RELEASE_URL, tarball and templates, into dist/
 	deploy/release --url-base "$(RELEASE_URL)" $(if $(SOURCE_LOCATION),--source-location "$(SOURCE_LOCATION)")

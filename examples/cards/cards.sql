@@ -1,6 +1,8 @@
 -- Features for the cards that `assay simulate` and the Fraud Detection Handbook simulate: what a customer usually pays, how this payment differs
 -- from it, and what is known of the terminal.
 --
+-- Both ends of a window are written in the same units, and lag has a window without a RANGE: Spark takes no other form.
+--
 -- A customer's usual windows end a second before the payment, so that a large payment is held against what came before it. The label of a
 -- payment is known seven days late, so whatever looks at labels ends seven days before it.
 
@@ -27,7 +29,7 @@ CREATE VIEW features AS SELECT
   max(tx_amount) OVER customer_7d                                                   AS customer_max_7d,
   max(tx_amount) OVER customer_30d                                                  AS customer_max_30d,
   min(tx_amount) OVER customer_30d                                                  AS customer_min_30d,
-  extract(epoch FROM tx_datetime - lag(tx_datetime) OVER customer_30d)              AS customer_seconds_since_last,
+  extract(epoch FROM tx_datetime - lag(tx_datetime) OVER customer)                  AS customer_seconds_since_last,
   -- How this payment differs from it, and from what was usual before a card stolen in the last two weeks would have shown.
   tx_amount / nullif(avg(tx_amount) OVER customer_30d, 0)                           AS amount_to_mean_30d,
   tx_amount / nullif(avg(tx_amount) OVER customer_older, 0)                         AS amount_to_older_mean,
@@ -63,15 +65,16 @@ CREATE VIEW features AS SELECT
                                                                                     AS terminal_seconds_since_last_fraud
 FROM transactions
 WINDOW
-  customer_1d        AS (PARTITION BY customer_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '1 day' PRECEDING AND INTERVAL '1 second' PRECEDING),
-  customer_7d        AS (PARTITION BY customer_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '7 days' PRECEDING AND INTERVAL '1 second' PRECEDING),
-  customer_14d       AS (PARTITION BY customer_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '14 days' PRECEDING AND INTERVAL '1 second' PRECEDING),
-  customer_30d       AS (PARTITION BY customer_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '30 days' PRECEDING AND INTERVAL '1 second' PRECEDING),
+  customer           AS (PARTITION BY customer_id ORDER BY tx_datetime),
+  customer_1d        AS (PARTITION BY customer_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '1 day 0 seconds' PRECEDING AND INTERVAL '0 days 1 second' PRECEDING),
+  customer_7d        AS (PARTITION BY customer_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '7 days 0 seconds' PRECEDING AND INTERVAL '0 days 1 second' PRECEDING),
+  customer_14d       AS (PARTITION BY customer_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '14 days 0 seconds' PRECEDING AND INTERVAL '0 days 1 second' PRECEDING),
+  customer_30d       AS (PARTITION BY customer_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '30 days 0 seconds' PRECEDING AND INTERVAL '0 days 1 second' PRECEDING),
   customer_older     AS (PARTITION BY customer_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '60 days' PRECEDING AND INTERVAL '14 days' PRECEDING),
   customer_known_7d  AS (PARTITION BY customer_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '14 days' PRECEDING AND INTERVAL '7 days' PRECEDING),
   customer_known_14d AS (PARTITION BY customer_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '21 days' PRECEDING AND INTERVAL '7 days' PRECEDING),
-  terminal_1d        AS (PARTITION BY terminal_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '1 day' PRECEDING AND INTERVAL '1 second' PRECEDING),
-  terminal_7d        AS (PARTITION BY terminal_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '7 days' PRECEDING AND INTERVAL '1 second' PRECEDING),
+  terminal_1d        AS (PARTITION BY terminal_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '1 day 0 seconds' PRECEDING AND INTERVAL '0 days 1 second' PRECEDING),
+  terminal_7d        AS (PARTITION BY terminal_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '7 days 0 seconds' PRECEDING AND INTERVAL '0 days 1 second' PRECEDING),
   terminal_known_1d  AS (PARTITION BY terminal_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '8 days' PRECEDING AND INTERVAL '7 days' PRECEDING),
   terminal_known_3d  AS (PARTITION BY terminal_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '10 days' PRECEDING AND INTERVAL '7 days' PRECEDING),
   terminal_known_7d  AS (PARTITION BY terminal_id ORDER BY tx_datetime RANGE BETWEEN INTERVAL '14 days' PRECEDING AND INTERVAL '7 days' PRECEDING),

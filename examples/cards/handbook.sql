@@ -14,7 +14,8 @@ CREATE TABLE transactions (
 
 CREATE VIEW features AS SELECT
   tx_amount,
-  CAST(extract(isodow FROM tx_datetime) >= 6 AS INT)  AS tx_during_weekend,
+  -- From Saturday on: a week begins on Monday in every engine, whose numbers of its days differ.
+  CAST(tx_datetime >= date_trunc('week', tx_datetime) + INTERVAL '5 days' AS INT) AS tx_during_weekend,
   CAST(extract(hour FROM tx_datetime) <= 6 AS INT)    AS tx_during_night,
   count(*) OVER customer_1d                           AS customer_id_nb_tx_1day_window,
   avg(tx_amount) OVER customer_1d                     AS customer_id_avg_amount_1day_window,

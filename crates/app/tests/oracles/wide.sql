@@ -58,6 +58,8 @@ CREATE VIEW features AS SELECT
   count(*) FILTER (WHERE tx_amount > 50) OVER c_day AS w_count_filtered,
   count(nullif(terminal_id % 4, 0)) OVER c_week AS w_count_known,
   count(DISTINCT terminal_id) OVER c_week AS w_distinct,
+  count(DISTINCT terminal_id % 5) FILTER (WHERE tx_amount > 20) OVER c_week AS w_distinct_filtered,
+  count(*) OVER c_week / 7.0 AS w_count_daily,
   sum(tx_amount) OVER c_day AS w_sum,
   sum(terminal_id) OVER c_week AS w_sum_whole,
   avg(tx_amount) OVER c_week AS w_avg,
