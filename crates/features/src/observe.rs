@@ -5,7 +5,7 @@ use assay_domain::{Schema, Value};
 use crate::definition::Definition;
 use crate::expression::Row;
 use crate::history::Event;
-use crate::pasts::{Key, Pasts};
+use crate::pasts::{Found, Key, Pasts};
 use crate::plan::{NULL, Partition, value, word};
 use crate::texts::Texts;
 
@@ -22,6 +22,16 @@ pub struct Features {
     pub(crate) texts_most: usize,
     /// The event time of the newest transaction.
     pub(crate) newest: i64,
+    /// Memory of the last transaction that the next one uses again.
+    scratch: Scratch,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Scratch {
+    found: Vec<(Key, Found)>,
+    words: Vec<u64>,
+    answers: Vec<u64>,
+    aggregates: Vec<Value>,
 }
 
 /// What a transaction looks like next to its past.
@@ -38,7 +48,7 @@ impl Features {
     pub fn new(definition: Definition) -> Self {
         let plan = &definition.plan;
         let pasts = (0..plan.partitions.len()).map(|partition| Pasts::new(plan, partition)).collect();
-        Self { pasts, texts: Texts::new(), texts_most: TEXTS_KEPT, newest: i64::MIN, definition }
+        Self { pasts, texts: Texts::new(), texts_most: TEXTS_KEPT, newest: i64::MIN, scratch: Scratch::default(), definition }
     }
 
     /// The definition whose features these are.
@@ -60,27 +70,27 @@ impl Features {
         self.newest = self.newest.max(time);
         let fraud = is_fraud(schema, transaction);
         // All keys first: what is looked for in memory far apart can be on its way at once.
-        let mut found = Vec::with_capacity(self.pasts.len());
+        let Scratch { found, words, answers, aggregates } = &mut self.scratch;
+        found.clear();
         for (pasts, partition) in self.pasts.iter().zip(&plan.partitions) {
             let key = key(partition, transaction, &mut self.texts);
             let place = pasts.find(&key);
             found.push((key, place));
         }
-        let touched = self.pasts.iter().zip(&found).fold(0, |all, (pasts, (_, place))| all ^ pasts.touch(*place));
+        let touched = self.pasts.iter().zip(found.iter()).fold(0, |all, (pasts, (_, place))| all ^ pasts.touch(*place));
         std::hint::black_box(touched);
-        let mut aggregates = vec![Value::Null; plan.aggregates.len()];
-        let (mut words, mut answers) = (Vec::new(), Vec::new());
-        for (pasts, found) in self.pasts.iter_mut().zip(found) {
-            event_words(pasts, schema, transaction, &mut self.texts, &mut words);
+        aggregates.resize(plan.aggregates.len(), Value::Null);
+        for (pasts, found) in self.pasts.iter_mut().zip(found.drain(..)) {
+            event_words(pasts, schema, transaction, &mut self.texts, words);
             answers.clear();
             answers.resize(pasts.aggregates.len(), NULL);
             let id = id(pasts, schema, transaction);
-            pasts.observe(found, &Event { time, fraud, id, words: &words }, too_late, self.newest, &mut answers);
-            for (&place, &answer) in pasts.aggregates.iter().zip(&answers) {
+            pasts.observe(found, &Event { time, fraud, id, words }, too_late, self.newest, answers);
+            for (&place, &answer) in pasts.aggregates.iter().zip(answers.iter()) {
                 aggregates[place] = value(answer, plan.aggregates[place].kind, |number| self.texts.text(number));
             }
         }
-        let row = Complete { transaction, aggregates: &aggregates };
+        let row = Complete { transaction, aggregates };
         let features = plan.features.iter().map(|feature| feature.expression.evaluate(&row)).collect();
         if self.texts.len() > self.texts_most {
             self.forget_texts();

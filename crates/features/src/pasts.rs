@@ -38,7 +38,7 @@ pub struct Pasts {
     /// [`Layout::state_words`] for each key, side by side.
     states: Vec<u64>,
     /// The key that is swept next.
-    next: usize,
+    pub next: usize,
     most: usize,
 }
 

@@ -61,6 +61,7 @@ impl Features {
         }
         for pasts in &self.pasts {
             out.number(pasts.len() as u64)?;
+            out.number(pasts.next as u64)?;
             for (key, history) in pasts.keys() {
                 key.words().iter().try_for_each(|&word| out.number(word))?;
                 let words = history.words();
@@ -112,7 +113,9 @@ impl Features {
 }
 
 fn read_pasts(pasts: &mut Pasts, columns: usize, input: &mut Checked<impl Read>) -> Result<(), SnapshotError> {
-    for _ in 0..input.at_most(MAX_KEYS as u64, "there are too many keys")? {
+    let keys = input.at_most(MAX_KEYS as u64, "there are too many keys")?;
+    pasts.next = usize::try_from(input.at_most(keys, "a place is none")?).expect("no more than there are keys");
+    for _ in 0..keys {
         let key: Vec<u64> = (0..columns).map(|_| input.number()).collect::<Result<_, _>>()?;
         let key = Key::of(&key);
         let words = input.at_most(MAX_WORDS, "a past is too long")?;

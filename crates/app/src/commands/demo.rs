@@ -29,11 +29,11 @@ pub struct Demo {
     pub bind: String,
 
     /// Cardholders to simulate.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 500)]
     pub customers: u64,
 
     /// Days of their payments.
-    #[arg(long, default_value_t = 150)]
+    #[arg(long, default_value_t = 120)]
     pub days: u64,
 
     /// Stop before serving.

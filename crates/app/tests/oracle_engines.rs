@@ -1,0 +1,191 @@
+//! Our features, held against DuckDB and DataFusion running the same SELECT over the same transactions.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod oracles;
+mod workplace;
+
+use std::path::{Path, PathBuf};
+
+use oracles::{ask, number};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use workplace::Workplace;
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cards")
+}
+
+/// Engines, and how far from ours their numbers may be: DuckDB's sums round at every step, ours once; DataFusion's also take out again what
+/// leaves a window, which costs more digits.
+const ENGINES: [(&str, f64); 2] = [("duckdb", 1e-9), ("datafusion", 1e-6)];
+
+/// The history without payments that share a key and an instant with an earlier one.
+fn untied(place: &Workplace, history: &Path) -> u64 {
+    let out = place.path("untied.parquet");
+    let kept =
+        ask("features.py", &[Path::new("untie"), history, &out, Path::new("customer_id"), Path::new("terminal_id")])["rows"]
+            .as_u64();
+    kept.unwrap()
+}
+
+/// Whole numbers, truths, least and greatest values are the same; other numbers as near as the engine comes.
+fn check(place: &Workplace, definition: &Path, rows: u64, engines: &[(&str, f64)]) {
+    place.run(&["features", definition.to_str().unwrap(), "untied.parquet", "-o", "features.parquet"]);
+    for (engine, apart) in engines {
+        let words = [Path::new("compare"), Path::new(engine), definition, &place.path("untied.parquet")];
+        let report = ask("features.py", &[&words[..], &[&place.path("features.parquet")]].concat());
+        let columns = report["columns"].as_array().unwrap();
+        assert!(columns.len() > 10);
+        for column in columns {
+            assert_eq!(column["rows"].as_u64(), Some(rows), "{engine}: {column}");
+            assert!(number(&column["worst"]) <= *apart, "{engine}: {column}");
+            assert!(column["exact"] != true || column["differing"] == 0, "{engine}: {column}");
+        }
+    }
+}
+
+#[test]
+fn all_that_a_definition_may_say_is_what_duckdb_says() {
+    let place = Workplace::new();
+    place.run(&["simulate", "--customers", "300", "--days", "45", "--out", "cards.parquet"]);
+    let wide = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles/wide.sql");
+    let rows = untied(&place, &place.path("cards.parquet"));
+    // DataFusion takes frames in one unit alone; `make scale` respells them for it.
+    check(&place, &wide, rows, &ENGINES[..1]);
+}
+
+#[test]
+fn the_example_definitions_make_of_simulated_cards_what_engines_say() {
+    let place = Workplace::new();
+    place.run(&["simulate", "--customers", "200", "--days", "90", "--out", "cards.parquet"]);
+    let rows = untied(&place, &place.path("cards.parquet"));
+    for definition in ["handbook.sql", "cards.sql"] {
+        check(&place, &examples().join(definition), rows, &ENGINES);
+    }
+}
+
+#[test]
+fn the_handbooks_features_of_its_own_history_are_what_engines_say() {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let history = std::env::var_os("ASSAY_SHARED").map_or_else(beside, PathBuf::from).join("data/handbook-transactions.parquet");
+    if history.is_file() {
+        let place = Workplace::new();
+        let rows = untied(&place, &history);
+        // In five months DataFusion's means drift away by more than a ten-thousandth: what leaves a window takes its rounding with it.
+        check(&place, &examples().join("handbook.sql"), rows, &ENGINES[..1]);
+    } else {
+        println!("absent, so not compared on it: {}", history.display());
+    }
+}
+
+#[test]
+fn what_the_documentation_says_of_engines_is_what_they_say() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/features.md");
+    let report = ask("features.py", &[Path::new("differences"), &guide]);
+    assert!(report["rows"].as_u64().unwrap() >= 10);
+    assert_eq!(report["wrong"], serde_json::json!([]));
+}
+
+/// Definitions made at random, each of many features; the seed is the number of the definition.
+#[test]
+fn definitions_made_at_random_are_what_engines_say() {
+    let place = Workplace::new();
+    place.run(&["simulate", "--customers", "80", "--days", "30", "--seed", "7", "--out", "cards.parquet"]);
+    let rows = untied(&place, &place.path("cards.parquet"));
+    for seed in 0..6 {
+        let name = format!("random-{seed}.sql");
+        place.write(&name, &Random(Xoshiro256PlusPlus::seed_from_u64(seed)).definition());
+        check(&place, &place.path(&name), rows, &ENGINES);
+    }
+}
+
+/// SQL by chance. Standard deviations are not in it: DataFusion's are what is left of large squares.
+struct Random(Xoshiro256PlusPlus);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0.next_u64() % bound
+    }
+
+    fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
+    }
+
+    fn definition(&mut self) -> String {
+        let features: Vec<String> = (0..30).map(|number| format!("  {} AS f{number}", self.feature())).collect();
+        format!(
+            "CREATE TABLE transactions (transaction_id BIGINT PRIMARY KEY, tx_datetime TIMESTAMP NOT NULL, customer_id BIGINT NOT NULL,
+  terminal_id BIGINT NOT NULL, tx_amount DOUBLE NOT NULL, tx_fraud BOOLEAN)
+  WITH (event_time = 'tx_datetime', label = 'tx_fraud', label_delay = '2 days');
+CREATE VIEW features AS SELECT
+{}
+FROM transactions;
+",
+            features.join(",\n")
+        )
+    }
+
+    fn feature(&mut self) -> String {
+        let aggregate = self.aggregate();
+        match self.below(6) {
+            0 => format!("coalesce({aggregate}, 0)"),
+            1 => format!("CASE WHEN {aggregate} > {} THEN 1 ELSE 0 END", self.below(60)),
+            2 => format!("{aggregate} + tx_amount"),
+            3 => format!("({aggregate} IS NULL)"),
+            _ => aggregate,
+        }
+    }
+
+    fn aggregate(&mut self) -> String {
+        let keys = self.one_of(&["customer_id", "terminal_id", "customer_id, terminal_id", "terminal_id, customer_id"]);
+        let partition = format!("PARTITION BY {keys} ORDER BY tx_datetime");
+        if self.below(8) == 0 {
+            return format!("lag({}, {}) OVER ({partition})", self.argument(), 1 + self.below(3));
+        }
+        let (of_label, start) = (self.below(5) == 0, 3_600 * (1 + self.below(240)));
+        let late = 172_800 + self.below(100_000);
+        let (start, end) = match self.below(3) {
+            _ if of_label => (late + start, format!("INTERVAL '{late} seconds' PRECEDING")),
+            0 => (start, format!("INTERVAL '{} seconds' PRECEDING", self.below(start))),
+            _ => (start, "CURRENT ROW".into()),
+        };
+        let window = format!("({partition} RANGE BETWEEN INTERVAL '{start} seconds' PRECEDING AND {end})");
+        let argument = if of_label {
+            self.one_of(&["CAST(tx_fraud AS INT)", "CASE WHEN tx_fraud THEN tx_amount END"]).to_owned()
+        } else {
+            self.argument()
+        };
+        let call = match self.below(8) {
+            0 if !of_label => format!("count(DISTINCT terminal_id % {})", 2 + self.below(9)),
+            1 if !of_label => return format!("first_value({argument}) OVER {window}"),
+            2 => "count(*)".into(),
+            _ => format!("{}({argument})", self.one_of(&["count", "sum", "avg", "min", "max"])),
+        };
+        // DataFusion knows no FILTER beside DISTINCT.
+        let filter = match self.below(3) {
+            0 if !call.contains("DISTINCT") => format!(" FILTER (WHERE {})", self.condition()),
+            _ => String::new(),
+        };
+        format!("{call}{filter} OVER {window}")
+    }
+
+    fn argument(&mut self) -> String {
+        match self.below(5) {
+            0 => format!("nullif(terminal_id % {}, 0)", 2 + self.below(5)),
+            1 => format!("CASE WHEN {} THEN tx_amount END", self.condition()),
+            2 => format!("tx_amount * {} - 7.5", 1 + self.below(9)),
+            3 => format!("extract({} FROM tx_datetime)", self.one_of(&["hour", "minute", "second", "day"])),
+            _ => "tx_amount".into(),
+        }
+    }
+
+    fn condition(&mut self) -> String {
+        match self.below(4) {
+            0 => format!("tx_amount > {}", self.below(120)),
+            1 => format!("tx_amount BETWEEN {} AND {}", self.below(40), 40 + self.below(80)),
+            2 => format!("terminal_id % 3 IN ({}, 2)", self.below(2)),
+            _ => format!("NOT extract(hour FROM tx_datetime) < {}", self.below(24)),
+        }
+    }
+}
