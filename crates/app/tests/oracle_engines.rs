@@ -95,7 +95,7 @@ fn definitions_made_at_random_are_what_engines_say() {
     let rows = untied(&place, &place.path("cards.parquet"));
     for seed in 0..6 {
         let name = format!("random-{seed}.sql");
-        place.write(&name, &Random(Xoshiro256PlusPlus::seed_from_u64(seed)).definition());
+        place.write(&name, Random(Xoshiro256PlusPlus::seed_from_u64(seed)).definition());
         check(&place, &place.path(&name), rows, &ENGINES);
     }
 }

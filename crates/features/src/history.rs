@@ -626,6 +626,7 @@ impl History {
 }
 
 /// Places of the first event inside a window and of the first beyond its end.
+#[expect(clippy::cast_possible_truncation, reason = "each is half of a word")]
 fn bounds(state: &[u64], frame: usize) -> (usize, usize) {
     ((state[frame] & u64::from(u32::MAX)) as usize, (state[frame] >> 32) as usize)
 }
