@@ -416,12 +416,12 @@ fn a_definition_that_begins_later_is_as_if_it_had_been_there_once_it_was_given_t
     let arrival = |number: i64| Arrival {
         time: number * HOUR,
         customer: Some(number % 3),
-        shop: Some(["a", "b"][number as usize % 2]),
+        shop: Some(if number % 2 == 0 { "a" } else { "b" }),
         amount: Some(number as f64),
         items: None,
         fraud: None,
     };
-    let (mut before, mut both) = (Features::new(definition(&[old.clone()])), Features::new(definition(&[old, new])));
+    let (mut before, mut both) = (Features::new(definition(std::slice::from_ref(&old))), Features::new(definition(&[old, new])));
     for number in 0..100 {
         before.observe(&transaction(number, &arrival(number as i64)));
         both.observe(&transaction(number, &arrival(number as i64)));
@@ -464,7 +464,7 @@ fn a_label_of_a_transaction_that_is_forgotten_or_was_never_seen_changes_nothing(
 #[test]
 fn a_damaged_snapshot_is_refused_with_what_to_do() {
     let asked = Asked { measure: Measure::Sum, of: Of::Amount, large_only: false, key: Key::Shop, start: 24, end: 0 };
-    let mut features = Features::new(definition(&[asked.clone()]));
+    let mut features = Features::new(definition(std::slice::from_ref(&asked)));
     for number in 0..20 {
         let shop = Some(["a", "b", "c"][number % 3]);
         let arrival = Arrival { time: number as i64, customer: None, shop, amount: Some(1.0), items: None, fraud: None };
