@@ -479,7 +479,7 @@ fn a_setting_out_of_bounds_is_refused_in_lightgbms_words() {
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     let sentence = complaint.lines().last().unwrap();
-    assert_eq!(sentence, "error: LightGBM could not begin a model: Check failed: (num_leaves) > (1)");
+    assert_eq!(sentence, "error: LightGBM could not take the rows and settings: Check failed: (num_leaves) > (1)");
     assert!(place.files() == before);
 }
 

@@ -69,7 +69,7 @@ impl BinnedRows {
                 &raw mut handle,
             )
         };
-        check(code, "take the rows")?;
+        check(code, "take the rows and settings")?;
         let binned = Self { handle, rows };
         let labels: Vec<f32> = sample.fraud.iter().map(|&fraud| f32::from(u8::from(fraud))).collect();
         binned.set_field(c"label", &labels)?;
