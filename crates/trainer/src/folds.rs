@@ -1,6 +1,6 @@
 //! Choosing between models without touching the rows held back: learn from earlier rows, judge by later ones.
 
-use assay_model::metrics::{RankedRow, Ranking, Working};
+use assay_model::metrics::{Measures, RankedRow, Ranking, Working};
 
 use crate::calibrate::Outcome;
 use crate::dataset::Dataset;
@@ -64,7 +64,7 @@ impl Judgement {
     /// Adds what a model said of a fold's later rows.
     pub fn add(&mut self, data: &Dataset, fold: &Fold, margins: &[f64]) {
         let frauds = data.frauds(&fold.later) as f64;
-        self.average_precision += frauds * average_precision(data, &fold.later, margins);
+        self.average_precision += frauds * measures(data, &fold.later, margins).average_precision;
         self.frauds += frauds;
         self.outcomes.extend(
             fold.later
@@ -80,12 +80,13 @@ impl Judgement {
     }
 }
 
-fn average_precision(data: &Dataset, rows: &[usize], margins: &[f64]) -> f64 {
+/// How margins rank `rows`; the threshold and the money among the measures mean nothing.
+pub fn measures(data: &Dataset, rows: &[usize], margins: &[f64]) -> Measures {
     let ranked = rows.iter().zip(margins).map(|(&row, &margin)| RankedRow {
         probability: margin,
         fraud: data.fraud[row],
         weight: data.weight_of(row),
         fraud_cost: 0.0,
     });
-    Ranking::new(ranked.collect()).measure(&Working { threshold: 0.0, top: 1.0, review_cost: 0.0 }).average_precision
+    Ranking::new(ranked.collect()).measure(&Working { threshold: 0.0, top: 1.0, review_cost: 0.0 })
 }

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use assay_model::manifest::Learner;
-use assay_model::metrics::{Measures, RankedRow, Ranking, Working};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::Step;
 use crate::boosted::{self, Boosting};
 use crate::dataset::Dataset;
-use crate::folds::{Fold, Judgement};
+use crate::folds::{Fold, Judgement, measures};
 use crate::logistic;
 use crate::train::TrainError;
 
@@ -318,7 +317,7 @@ impl Evaluation<'_> {
 
     fn test(&self, period: &Period, fold: &Fold, choice: &Choice) -> Result<Tested, TrainError> {
         let margins = self.margins(fold, choice)?;
-        let measures = measure(self.data, &fold.later, &margins);
+        let measures = measures(self.data, &fold.later, &margins);
         Ok(Tested {
             train_from: period.train.start,
             train_until: period.train.end,
@@ -341,16 +340,6 @@ impl Evaluation<'_> {
             }),
         })
     }
-}
-
-fn measure(data: &Dataset, rows: &[usize], margins: &[f64]) -> Measures {
-    let ranked = rows.iter().zip(margins).map(|(&row, &margin)| RankedRow {
-        probability: margin,
-        fraud: data.fraud[row],
-        weight: data.weight_of(row),
-        fraud_cost: 0.0,
-    });
-    Ranking::new(ranked.collect()).measure(&Working { threshold: 0.0, top: 1.0, review_cost: 0.0 })
 }
 
 /// A tested transaction.
