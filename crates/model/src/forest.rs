@@ -23,6 +23,8 @@ pub struct Forest {
 pub(crate) struct Tree {
     pub(crate) nodes: Vec<Node>,
     pub(crate) leaves: Vec<f64>,
+    /// How much of the training data fell into each leaf; all zero when the model does not say.
+    pub(crate) leaf_covers: Vec<f64>,
 }
 
 /// A question to a row, and where each answer leads.
@@ -33,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) yes: Child,
     pub(crate) no: Child,
     pub(crate) gain: f64,
+    /// How much of the training data came by; zero when the model does not say.
+    pub(crate) cover: f64,
 }
 
 /// The question.

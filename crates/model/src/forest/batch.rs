@@ -368,7 +368,7 @@ mod tests {
     fn any_tree(most_splits: usize) -> impl Strategy<Value = Tree> {
         let grown = prop::collection::vec((any::<prop::sample::Index>(), 0..FEATURES, any_split()), 0..most_splits);
         (grown, -1.0..1.0_f64).prop_map(|(splits, scale)| {
-            let mut tree = Tree { nodes: Vec::new(), leaves: vec![scale] };
+            let mut tree = Tree { nodes: Vec::new(), leaves: vec![scale], leaf_covers: vec![1.0] };
             for (at, feature, split) in splits {
                 let leaf = at.index(tree.leaves.len());
                 let new = tree.nodes.len();
@@ -380,7 +380,9 @@ mod tests {
                     }
                 }
                 tree.leaves.push(scale * (new as f64 + 0.1));
-                tree.nodes.push(Node { feature, split, yes: Child::Leaf(leaf), no: Child::Leaf(new + 1), gain: 0.0 });
+                tree.leaf_covers.push(1.0);
+                let (yes, no) = (Child::Leaf(leaf), Child::Leaf(new + 1));
+                tree.nodes.push(Node { feature, split, yes, no, gain: 0.0, cover: 1.0 });
             }
             // The first split makes node 0 the root; later splits hang below it.
             tree

@@ -1,7 +1,7 @@
 //! LightGBM's text format for models: read with every index checked, so that no file can lead a scorer astray.
 //!
 //! The format is what LightGBM's `GBDT::SaveModelToString` and `Tree::ToString` write (version v4): `key=value` lines, a header
-//! block, then a block per tree. What the scorer does not need (covers, counts, parameters) is read over.
+//! block, then a block per tree. What neither the scorer nor the explanation needs (weights, parameters) is read over.
 
 use std::collections::BTreeMap;
 
@@ -119,7 +119,8 @@ fn read_tree(block: &Fields, feature_count: usize) -> Result<Tree, String> {
     if !leaves.iter().all(|leaf| leaf.is_finite()) {
         return Err("a leaf's value is not a finite number".into());
     }
-    let tree = Tree { nodes: read_nodes(block, leaf_count - 1, feature_count)?, leaves };
+    let leaf_covers = covers(block, "leaf_count", leaf_count)?;
+    let tree = Tree { nodes: read_nodes(block, leaf_count - 1, feature_count)?, leaves, leaf_covers };
     check_shape(&tree)?;
     Ok(tree)
 }
@@ -134,6 +135,7 @@ fn read_nodes(block: &Fields, count: usize, feature_count: usize) -> Result<Vec<
     let left: Vec<i64> = list(block, "left_child", count)?;
     let right: Vec<i64> = list(block, "right_child", count)?;
     let gains: Vec<f64> = if block.contains_key("split_gain") { list(block, "split_gain", count)? } else { vec![0.0; count] };
+    let covers = covers(block, "internal_count", count)?;
     let categories = Categories::read(block)?;
     (0..count)
         .map(|node| {
@@ -147,9 +149,20 @@ fn read_nodes(block: &Fields, count: usize, feature_count: usize) -> Result<Vec<
                 yes: child(left[node], count).map_err(|problem| format!("node {node}: {problem}"))?,
                 no: child(right[node], count).map_err(|problem| format!("node {node}: {problem}"))?,
                 gain: gains[node],
+                cover: covers[node],
             })
         })
         .collect()
+}
+
+/// How many training rows came by each node or leaf; zeros when the text does not say, as for a tree of one leaf.
+fn covers(block: &Fields, key: &str, count: usize) -> Result<Vec<f64>, String> {
+    if block.get(key).is_none_or(|text| text.trim().is_empty()) {
+        return Ok(vec![0.0; count]);
+    }
+    let covers: Vec<f64> = list(block, key, count)?;
+    let counts = covers.iter().all(|cover| (0.0..1e300).contains(cover));
+    if counts { Ok(covers) } else { Err(format!("`{key}` holds something that is no count")) }
 }
 
 /// `decision_type` packs three things: bit 0 categorical, bit 1 missing goes left, bits 2 and 3 what counts as missing.
