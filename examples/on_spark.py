@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 
 # What keeps a definition's meaning, whatever the cluster's own settings are.
 SETTINGS = {
-    # Event times are in UTC, and so is every hour, day and week taken from them.
+    # Event times are in UTC.
     "spark.sql.session.timeZone": "UTC",
     # x / 0 is NULL, as definitions have it; under ANSI Spark stops there.
     "spark.sql.ansi.enabled": "false",
@@ -46,6 +46,7 @@ class Definition:
     event_time: str
     label: str | None
     label_delay_seconds: int
+    zone: str
     select: str
 
 
@@ -62,6 +63,8 @@ def main() -> None:
         spark.conf.set(name, value)
     definition = read_definition(spark, arguments.definition)
     transactions(spark, definition, arguments.history).createOrReplaceTempView(definition.table)
+    # The times are read; the hours, days and weeks taken from them are those of the definition's zone.
+    spark.conf.set("spark.sql.session.timeZone", definition.zone)
     table = features(spark, definition)
     if arguments.labelled:
         if not definition.label:
@@ -152,6 +155,7 @@ def read_definition(spark: SparkSession, path: str) -> Definition:
         event_time=options["event_time"],
         label=options.get("label"),
         label_delay_seconds=seconds(options.get("label_delay", "7 days")),
+        zone=options.get("zone", "UTC"),
         select=view[1],
     )
 

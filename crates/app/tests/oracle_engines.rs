@@ -5,8 +5,10 @@
 mod oracles;
 mod workplace;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use assay_domain::time;
 use oracles::{ask, number};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -29,11 +31,16 @@ fn untied(place: &Workplace, history: &Path) -> u64 {
     kept.unwrap()
 }
 
-/// Whole numbers, truths, least and greatest values are the same; other numbers as near as the engine comes.
+/// Our features of the history without ties, against those of engines.
 fn check(place: &Workplace, definition: &Path, rows: u64, engines: &[(&str, f64)]) {
     place.run(&["features", definition.to_str().unwrap(), "untied.parquet", "-o", "features.parquet"]);
+    compare(place, definition, "untied.parquet", rows, engines);
+}
+
+/// Whole numbers, truths, least and greatest values are the same; other numbers as near as the engine comes.
+fn compare(place: &Workplace, definition: &Path, history: &str, rows: u64, engines: &[(&str, f64)]) {
     for (engine, apart) in engines {
-        let words = [Path::new("compare"), Path::new(engine), definition, &place.path("untied.parquet")];
+        let words = [Path::new("compare"), Path::new(engine), definition, &place.path(history)];
         let report = ask("features.py", &[&words[..], &[&place.path("features.parquet")]].concat());
         let columns = report["columns"].as_array().unwrap();
         assert!(columns.len() > 10);
@@ -53,6 +60,55 @@ fn all_that_a_definition_may_say_is_what_duckdb_says() {
     let rows = untied(&place, &place.path("cards.parquet"));
     // DataFusion takes frames in one unit alone; `make scale` respells them for it.
     check(&place, &wide, rows, &ENGINES[..1]);
+}
+
+/// Zones whose clocks went on and back in every way: by half an hour, at midnight, across the date line, all of their days late.
+const ZONES: [&str; 8] = [
+    "Europe/Brussels",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "Australia/Lord_Howe",
+    "Asia/Kathmandu",
+    "Africa/Casablanca",
+    "Pacific/Apia",
+    "Pacific/Kiritimati",
+];
+
+fn moment(seconds: i64) -> String {
+    let mut text = Vec::new();
+    time::write(&mut text, seconds * time::SECOND).unwrap();
+    String::from_utf8(text).unwrap().replace('Z', "")
+}
+
+#[test]
+fn clocks_of_zones_say_what_duckdbs_say() {
+    let place = Workplace::new();
+    let mut history = "transaction_id,tx_datetime,customer_id,tx_amount,tx_fraud\n".to_owned();
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(11);
+    let (quarter, since_1970) = (900, 2_145_916_800);
+    let mut row = |number: i64, seconds: i64| writeln!(history, "{number},{},{},1.5,0", moment(seconds), number % 50).unwrap();
+    // Every quarter of an hour of 2011, when Apia left a day out, and moments until 2037.
+    (0..35_040).for_each(|number| row(number, 1_293_840_000 + number * quarter));
+    (35_040..50_000).for_each(|number| row(number, i64::from(random.next_u32()) % since_1970));
+    place.write("moments.csv", &history);
+    let units = ["year", "quarter", "month", "week", "day", "hour", "minute", "second"];
+    let parts = ["year", "quarter", "month", "day", "hour", "minute", "dow", "isodow", "doy", "epoch"];
+    let features: Vec<String> = parts
+        .iter()
+        .map(|part| format!("extract({part} FROM tx_datetime) AS p_{part}"))
+        .chain(units.iter().map(|unit| format!("extract(epoch FROM date_trunc('{unit}', tx_datetime)) AS t_{unit}")))
+        .collect();
+    for zone in ZONES {
+        let definition = format!(
+            "CREATE TABLE transactions (transaction_id BIGINT PRIMARY KEY, tx_datetime TIMESTAMP NOT NULL, customer_id BIGINT NOT NULL,
+  tx_amount DOUBLE NOT NULL, tx_fraud BOOLEAN) WITH (event_time = 'tx_datetime', label = 'tx_fraud', zone = '{zone}');
+CREATE VIEW features AS SELECT\n{}\nFROM transactions;\n",
+            features.join(",\n")
+        );
+        place.write("zoned.sql", &definition);
+        place.run(&["features", "zoned.sql", "moments.csv", "-o", "features.parquet"]);
+        compare(&place, &place.path("zoned.sql"), "moments.csv", 50_000, &[("duckdb", 0.0)]);
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@ pub mod columns;
 pub mod schema;
 pub mod time;
 pub mod value;
+pub mod zone;
 
 pub use columns::Column;
 pub use schema::{AdmissionError, Field, Schema};
 pub use value::{Type, Value};
+pub use zone::Zone;

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::time;
 use crate::value::{Type, Value};
+use crate::zone::Zone;
 
 /// The columns of a transaction and their roles.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,8 @@ pub struct Schema {
     pub max_lateness: i64,
     /// How much later than its arrival the event time of a transaction may be, in microseconds.
     pub max_skew: i64,
+    /// Whose clocks parts of moments are read from; UTC when there is none.
+    pub zone: Option<Zone>,
 }
 
 /// A column.
@@ -138,7 +141,8 @@ mod tests {
         let fields =
             vec![field("id", Type::Text, true), field("at", Type::Timestamp, true), field("amount", Type::Double, false)];
         let (label, label_delay, max_lateness, max_skew) = (None, 0, 0, 60 * time::SECOND);
-        let schema = Schema { table: "t".into(), fields, id: 0, event_time: 1, label, label_delay, max_lateness, max_skew };
+        let schema =
+            Schema { table: "t".into(), fields, id: 0, event_time: 1, label, label_delay, max_lateness, max_skew, zone: None };
         let mut transaction = vec![Value::Text("a".into()), Value::Timestamp(1_000 * time::SECOND), Value::Double(1.0)];
         change(&mut transaction);
         schema.admit(&transaction, 990 * time::SECOND)

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use assay_domain::time::{DAY, SECOND, date_of, day_number};
-use assay_domain::{Type, Value};
+use assay_domain::{Type, Value, Zone};
 
 /// A checked expression: its operands have the types that its operator takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,10 +39,10 @@ pub enum Expression {
     Like(Box<Expression>, Pattern),
     /// A value as another type.
     Cast(Box<Expression>, Type),
-    /// A part of a moment or of a length of time.
-    Extract(Part, Box<Expression>),
-    /// The beginning of the unit that a moment lies in.
-    Truncate(Unit, Box<Expression>),
+    /// A part of a moment, as the clocks of a zone say it, or of a length of time.
+    Extract(Part, Option<Zone>, Box<Expression>),
+    /// The beginning of the unit that a moment lies in, by the clocks of a zone.
+    Truncate(Unit, Option<Zone>, Box<Expression>),
     /// A function of values.
     Call(Function, Vec<Expression>),
 }
@@ -190,9 +190,9 @@ impl Expression {
                 _ => Value::Null,
             },
             Self::Cast(operand, kind) => cast(operand.evaluate(row), *kind),
-            Self::Extract(part, operand) => part.of(&operand.evaluate(row)),
-            Self::Truncate(unit, operand) => match operand.evaluate(row) {
-                Value::Timestamp(time) => Value::Timestamp(unit.beginning(time)),
+            Self::Extract(part, zone, operand) => part.of(&operand.evaluate(row), zone.as_ref()),
+            Self::Truncate(unit, zone, operand) => match operand.evaluate(row) {
+                Value::Timestamp(time) => Value::Timestamp(unit.beginning_by(time, zone.as_ref())),
                 _ => Value::Null,
             },
             Self::Call(function, arguments) => function.call(arguments.iter().map(|one| one.evaluate(row))),
@@ -221,8 +221,8 @@ impl Expression {
             | Self::Is(operand, _)
             | Self::Like(operand, _)
             | Self::Cast(operand, _)
-            | Self::Extract(_, operand)
-            | Self::Truncate(_, operand) => operand.any(holds),
+            | Self::Extract(_, _, operand)
+            | Self::Truncate(_, _, operand) => operand.any(holds),
             Self::Case(conditions, otherwise) => {
                 conditions.iter().any(|(condition, result)| condition.any(holds) || result.any(holds)) || otherwise.any(holds)
             }
@@ -364,7 +364,7 @@ impl Function {
 }
 
 impl Part {
-    fn of(self, value: &Value) -> Value {
+    fn of(self, value: &Value, zone: Option<&Zone>) -> Value {
         let time = match *value {
             Value::Timestamp(time) => time,
             Value::Interval(length) if self == Self::Epoch => length,
@@ -373,7 +373,8 @@ impl Part {
         if self == Self::Epoch {
             return Value::Double(time as f64 / SECOND as f64);
         }
-        let (days, within) = (time.div_euclid(DAY), time.rem_euclid(DAY));
+        let local = zone.map_or(time, |zone| time.saturating_add(zone.ahead(time)));
+        let (days, within) = (local.div_euclid(DAY), local.rem_euclid(DAY));
         let (year, month, day) = date_of(days);
         Value::Integer(match self {
             Self::Year => year,
@@ -393,6 +394,14 @@ impl Part {
 }
 
 impl Unit {
+    /// Hours and less begin while clocks are as far ahead as at `time`; days and more when clocks first say so.
+    fn beginning_by(self, time: i64, zone: Option<&Zone>) -> i64 {
+        let Some(zone) = zone else { return self.beginning(time) };
+        let ahead = zone.ahead(time);
+        let local = self.beginning(time.saturating_add(ahead));
+        if matches!(self, Self::Hour | Self::Minute | Self::Second) { local - ahead } else { zone.moment(local) }
+    }
+
     fn beginning(self, time: i64) -> i64 {
         let days = time.div_euclid(DAY);
         let (year, month, _) = date_of(days);
@@ -512,7 +521,7 @@ mod tests {
     fn moments_have_parts_and_beginnings_before_1970_too() {
         // 1969-12-28T23:59:58.5Z, a Sunday.
         let time = (day_number(1969, 12, 28) + 1) * DAY - 3 * SECOND / 2;
-        let of = |part: Part| part.of(&Value::Timestamp(time));
+        let of = |part: Part| part.of(&Value::Timestamp(time), None);
         let parts = [Part::Year, Part::Quarter, Part::Month, Part::Day, Part::Hour, Part::Minute, Part::Second];
         assert_eq!(parts.map(of), [1969, 4, 12, 28, 23, 59, 58].map(Value::Integer));
         let days = [Part::DayOfWeek, Part::IsoDayOfWeek, Part::DayOfYear];

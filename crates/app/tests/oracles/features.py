@@ -24,12 +24,14 @@ def untie(connection, history, out, *keys):
 TYPED = "CAST(tx_fraud AS BOOLEAN) AS tx_fraud, CAST(tx_datetime AS TIMESTAMP) AS tx_datetime"
 
 
-def by_duckdb(connection, select, history):
-    connection.execute(f"CREATE TABLE transactions AS SELECT * REPLACE ({TYPED}) FROM '{history}'")
+def by_duckdb(connection, select, history, zone):
+    typed = TYPED if zone is None else TYPED.replace("CAST(tx_datetime AS TIMESTAMP)", "CAST(tx_datetime AS TIMESTAMP) AT TIME ZONE 'UTC'")
+    connection.execute(f"CREATE TABLE transactions AS SELECT * REPLACE ({typed}) FROM '{history}'")
+    connection.execute(f"SET TimeZone = '{zone or 'UTC'}'")
     connection.execute(f"CREATE TABLE theirs AS {select}")
 
 
-def by_datafusion(connection, select, history):
+def by_datafusion(connection, select, history, zone):
     import datafusion
 
     engine = datafusion.SessionContext()
@@ -46,7 +48,8 @@ def by_datafusion(connection, select, history):
 def compare(connection, engine, definition, history, features):
     sql = open(definition).read()
     select = sql[sql.index("SELECT"):].rstrip().rstrip(";").replace("SELECT", "SELECT transaction_id AS id_, ", 1)
-    {"duckdb": by_duckdb, "datafusion": by_datafusion}[engine](connection, select, history)
+    zone = re.search(r"zone = '([^']+)'", sql)
+    {"duckdb": by_duckdb, "datafusion": by_datafusion}[engine](connection, select, history, zone and zone[1])
     connection.execute(f"CREATE TABLE ours AS SELECT * FROM '{features}'")
     columns = [row[0] for row in connection.execute("DESCRIBE theirs").fetchall() if row[0] != "id_"]
     kinds = {row[0]: row[1] for row in connection.execute("DESCRIBE theirs").fetchall()}

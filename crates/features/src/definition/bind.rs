@@ -431,7 +431,7 @@ impl<'a> Binder<'a> {
                 .refuse(operand.span(), "extract takes a part of a moment, and of a length of time its epoch, which is seconds");
         }
         let kind = if part == Part::Epoch { Type::Double } else { Type::Integer };
-        Ok(Typed { expression: Expression::Extract(part, bound.expression.into()), kind: Some(kind) })
+        Ok(Typed { expression: Expression::Extract(part, self.schema.zone.clone(), bound.expression.into()), kind: Some(kind) })
     }
 
     fn function(&mut self, function: &ast::Function, span: Span) -> Result<Typed, DefinitionError> {
@@ -479,7 +479,7 @@ impl<'a> Binder<'a> {
         let Some(&(_, function, fewest, most)) = FUNCTIONS.iter().find(|(known, ..)| *known == name) else {
             let known = FUNCTIONS.iter().map(|(known, ..)| *known).chain(AGGREGATES).chain(["date_trunc", "extract"]);
             let advice = did_you_mean(name, known);
-            return self.refuse(span, format!("there is no function {name} here{advice} docs/features.md lists them"));
+            return self.refuse(span, format!("there is no function {name} here (docs/features.md lists them){advice}"));
         };
         if !(fewest..=most).contains(&arguments.len()) {
             return self.refuse(span, format!("{name} takes {fewest} argument{}", if fewest == 1 { "" } else { "s" }));
@@ -525,7 +525,8 @@ impl<'a> Binder<'a> {
         if !matches!(moment.kind, None | Some(Type::Timestamp)) {
             return self.refuse(span, usage);
         }
-        Ok(Typed { expression: Expression::Truncate(unit, moment.expression.into()), kind: Some(Type::Timestamp) })
+        let expression = Expression::Truncate(unit, self.schema.zone.clone(), moment.expression.into());
+        Ok(Typed { expression, kind: Some(Type::Timestamp) })
     }
 
     fn aggregate(

@@ -1,7 +1,7 @@
 //! `CREATE TABLE … WITH (…)`: the columns of a transaction and their roles.
 
 use assay_domain::time::DAY;
-use assay_domain::{Field, Schema, Type};
+use assay_domain::{Field, Schema, Type, Zone};
 use sqlparser::ast::{
     ColumnOption, CreateTable, CreateTableOptions, DataType, Expr, Ident, ObjectName, Spanned, SqlOption, Value,
 };
@@ -17,7 +17,7 @@ const LABEL_DELAY: i64 = 7 * DAY;
 const MAX_LATENESS: i64 = DAY;
 const MAX_SKEW: i64 = 300 * assay_domain::time::SECOND;
 
-const OPTIONS: [&str; 5] = ["event_time", "label", "label_delay", "max_lateness", "max_skew"];
+const OPTIONS: [&str; 6] = ["event_time", "label", "label_delay", "max_lateness", "max_skew", "zone"];
 
 pub(super) fn schema(create: &CreateTable, source: &Source) -> Result<Schema, DefinitionError> {
     let span = create.name.span();
@@ -66,6 +66,7 @@ pub(super) fn schema(create: &CreateTable, source: &Source) -> Result<Schema, De
         label_delay: LABEL_DELAY,
         max_lateness: MAX_LATENESS,
         max_skew: MAX_SKEW,
+        zone: None,
     };
     let mut event_time = None;
     for (name, value, span) in &options {
@@ -88,10 +89,11 @@ pub(super) fn schema(create: &CreateTable, source: &Source) -> Result<Schema, De
             "label_delay" => schema.label_delay = length()?,
             "max_lateness" => schema.max_lateness = length()?,
             "max_skew" => schema.max_skew = length()?,
+            "zone" => schema.zone = Some(zone(value, *span, source)?),
             _ => {
                 let advice = did_you_mean(name, OPTIONS.into_iter());
                 return Err(
-                    source.refuse(*span, format!("there is no option `{name}`{advice} Options are {}", OPTIONS.join(", ")))
+                    source.refuse(*span, format!("there is no option `{name}` (options are {}){advice}", OPTIONS.join(", ")))
                 );
             }
         }
@@ -129,6 +131,14 @@ pub(super) fn kind_of(kind: &DataType) -> Option<Type> {
         DataType::Timestamp(None, _) => Some(Type::Timestamp),
         _ => None,
     }
+}
+
+fn zone(name: &str, span: Span, source: &Source) -> Result<Zone, DefinitionError> {
+    Zone::called(name).ok_or_else(|| {
+        let names: Vec<String> = Zone::names().collect();
+        let advice = did_you_mean(name, names.iter().map(String::as_str));
+        source.refuse(span, format!("there is no zone `{name}` (zones are called as in 'Europe/Brussels'){advice}"))
+    })
 }
 
 /// The options by name, each with its text.

@@ -53,6 +53,21 @@ fn windows_over_the_same_key_share_one_past_and_equal_aggregates_are_one() {
 }
 
 #[test]
+fn a_zone_that_does_not_exist_is_refused_with_the_one_that_may_be_meant() {
+    let sql = format!(
+        "{}CREATE VIEW f AS SELECT extract(hour FROM tx_datetime) AS hour FROM transactions",
+        TABLE.replace("label_delay", "zone = 'Europe/Bruxels', label_delay")
+    );
+    let sentence = Definition::parse(&sql, "cards.sql").unwrap_err().to_string();
+    assert!(
+        sentence.contains("there is no zone `Europe/Bruxels`") && sentence.contains("did you mean `Europe/Brussels`?"),
+        "{sentence}"
+    );
+    let zone = Definition::parse(&sql.replace("Bruxels", "Brussels"), "cards.sql").unwrap().plan.schema.zone;
+    assert_eq!(zone, assay_domain::Zone::called("Europe/Brussels"));
+}
+
+#[test]
 fn names_are_found_as_sql_finds_them() {
     let definition = with("SELECT TX_AMOUNT, \"tx_amount\" AS Again, length(Country) AS \"Länge\" FROM Transactions").unwrap();
     let names: Vec<_> = definition.plan.features.iter().map(|one| one.name.as_str()).collect();
