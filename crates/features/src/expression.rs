@@ -517,6 +517,24 @@ mod tests {
         }
     }
 
+    /// Lord Howe's clocks go back by half an hour, São Paulo's went back at midnight.
+    #[test]
+    fn an_hour_that_clocks_go_through_twice_has_two_beginnings() {
+        for (zone, day) in [("Europe/Brussels", 28), ("Australia/Lord_Howe", 0), ("America/Sao_Paulo", -252)] {
+            let zone = Zone::called(zone).unwrap();
+            let day = (day_number(2018, 10, 1) + day) * DAY;
+            for time in (-600..600).map(|quarter| day + quarter * 900 * SECOND) {
+                let part = |part: Part| match part.of(&Value::Timestamp(time), Some(&zone)) {
+                    Value::Integer(number) => number,
+                    other => panic!("{other:?}"),
+                };
+                let within = (part(Part::Minute) * 60 + part(Part::Second)) * SECOND;
+                assert_eq!(Unit::Hour.beginning_by(time, Some(&zone)) + within, time);
+                assert!(Unit::Day.beginning_by(time, Some(&zone)) <= time);
+            }
+        }
+    }
+
     #[test]
     fn moments_have_parts_and_beginnings_before_1970_too() {
         // 1969-12-28T23:59:58.5Z, a Sunday.
