@@ -58,30 +58,37 @@ enum BlockTree {
     Walked(usize),
 }
 
-/// "Is the slot's code above `code`?" If so, only the leaves in `keep` are left.
+/// "Is the slot's code above `code`?"
 #[derive(Clone, Copy, Debug)]
-struct Question<Leaves> {
+struct Asked {
     slot: u32,
     code: i32,
-    keep: Leaves,
 }
 
-impl BlockTree {
-    #[cfg(target_arch = "x86_64")]
-    fn is_walked(&self) -> bool {
-        matches!(self, Self::Walked(_))
-    }
+/// What is asked; if the answer is no, only the leaves in `keep` are left.
+#[derive(Clone, Copy, Debug)]
+struct Question<Leaves> {
+    asked: Asked,
+    keep: Leaves,
 }
 
 impl BatchForest {
     /// Lays `forest` out.
     pub fn new(forest: Forest) -> Self {
         let mut slots = Slots::of(&forest);
-        let trees: Vec<_> = forest.trees.iter().enumerate().map(|(place, tree)| slots.lay_out(place, tree)).collect();
+        let asked: Vec<Vec<_>> =
+            forest.trees.iter().map(|tree| tree.nodes.iter().map(|node| slots.asked(node)).collect()).collect();
+        let trees = forest
+            .trees
+            .iter()
+            .zip(&asked)
+            .enumerate()
+            .map(|(place, (tree, asked))| BlockTree::new(place, tree, asked))
+            .collect();
         let slots = slots.finish();
         Self {
             #[cfg(target_arch = "x86_64")]
-            wide: avx512::WideForest::new(&slots, &trees),
+            wide: avx512::WideForest::new(&slots, &forest.trees, &asked),
             slots,
             trees,
             forest,
@@ -171,7 +178,7 @@ macro_rules! add_leaves {
             sums: &mut [f64; LANES],
         ) {
             let mut alive = [<$leaves>::MAX; LANES];
-            for &Question { slot, code, keep } in questions {
+            for &Question { asked: Asked { slot, code }, keep } in questions {
                 let codes = &codes[slot as usize];
                 for lane in 0..LANES {
                     let is_yes = codes[lane] <= code;
@@ -192,6 +199,33 @@ macro_rules! add_leaves {
 }
 add_leaves!(add_leaves_narrow, u32);
 add_leaves!(add_leaves_wide, u64);
+
+impl BlockTree {
+    fn new(place: usize, tree: &Tree, asked: &[Asked]) -> Self {
+        match tree.leaves.len() {
+            0..=32 => {
+                let (questions, leaves) =
+                    questions(tree, asked, |keep| u32::try_from(keep & u64::from(u32::MAX)).expect("it was masked"));
+                Self::Narrow { questions, leaves }
+            }
+            33..=64 => {
+                let (questions, leaves) = questions(tree, asked, |keep| keep);
+                Self::Wide { questions, leaves }
+            }
+            _ => Self::Walked(place),
+        }
+    }
+}
+
+/// The tree's leaves from its yes side to its no side, and a question per node.
+fn questions<Leaves>(tree: &Tree, asked: &[Asked], narrow: impl Fn(u64) -> Leaves) -> (Vec<Question<Leaves>>, Vec<f64>) {
+    let mut leaves = Vec::with_capacity(tree.leaves.len());
+    let mut cleared = vec![0; tree.nodes.len()];
+    let root = if tree.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
+    leaves_in_order(tree, root, &mut leaves, &mut cleared);
+    let questions = asked.iter().zip(cleared).map(|(&asked, cleared)| Question { asked, keep: narrow(!cleared) });
+    (questions.collect(), leaves)
+}
 
 impl Slot {
     /// Codes of this slot for a block of at most `LANES` rows; lanes without a row keep what they had.
@@ -262,42 +296,15 @@ impl Slots {
         slots
     }
 
-    fn lay_out(&mut self, place: usize, tree: &Tree) -> BlockTree {
-        match tree.leaves.len() {
-            0..=32 => {
-                let (questions, leaves) =
-                    self.questions(tree, |keep| u32::try_from(keep & u64::from(u32::MAX)).expect("it was masked"));
-                BlockTree::Narrow { questions, leaves }
-            }
-            33..=64 => {
-                let (questions, leaves) = self.questions(tree, |keep| keep);
-                BlockTree::Wide { questions, leaves }
-            }
-            _ => BlockTree::Walked(place),
-        }
-    }
-
-    /// The tree's leaves from its yes side to its no side, and a question per node.
-    fn questions<Leaves>(&mut self, tree: &Tree, narrow: impl Fn(u64) -> Leaves) -> (Vec<Question<Leaves>>, Vec<f64>) {
-        let mut leaves = Vec::with_capacity(tree.leaves.len());
-        let mut cleared = vec![0; tree.nodes.len()];
-        let root = if tree.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
-        leaves_in_order(tree, root, &mut leaves, &mut cleared);
-        let questions = tree.nodes.iter().zip(cleared).map(|(node, cleared)| {
-            let (slot, code) = self.slot_and_code(node);
-            Question { slot, code, keep: narrow(!cleared) }
-        });
-        (questions.collect(), leaves)
-    }
-
-    fn slot_and_code(&mut self, node: &Node) -> (u32, i32) {
+    /// What `node` asks; a question of its own for each set of categories.
+    fn asked(&mut self, node: &Node) -> Asked {
         if let Some((key, threshold)) = threshold_key(node) {
             let (slot, sorted) = &self.thresholds[&key];
             let code = sorted.partition_point(|&below| below < threshold);
-            (*slot, i32::try_from(code).expect("a forest has far fewer than 2^31 thresholds"))
+            Asked { slot: *slot, code: i32::try_from(code).expect("a forest has far fewer than 2^31 thresholds") }
         } else {
             self.slots.push(Some(Slot { feature: node.feature, coding: Coding::Answer(node.split.clone()) }));
-            (number(self.slots.len() - 1), 0)
+            Asked { slot: number(self.slots.len() - 1), code: 0 }
         }
     }
 
@@ -392,7 +399,11 @@ mod tests {
     proptest! {
         #[test]
         fn a_block_gives_the_bits_of_the_plain_walk(
-            trees in prop_oneof![prop::collection::vec(any_tree(80), 1..8), prop::collection::vec(any_tree(6), 30..70)],
+            trees in prop_oneof![
+                prop::collection::vec(any_tree(80), 1..8),
+                prop::collection::vec(any_tree(6), 30..150),
+                prop::collection::vec(any_tree(400), 1..4),
+            ],
             rows in prop::collection::vec(prop::array::uniform3(any_value()), 0..200),
             average in any::<bool>(),
         ) {

@@ -1,9 +1,11 @@
-//! The questions of [`super`] with AVX-512: one tree asked of 64 rows at once, or 32 trees asked of one row at once.
+//! The questions of [`super`] with AVX-512: one tree asked of 64 rows at once, or 64 trees asked of [`one_row`] at once.
 //!
 //! Codes are 16 bits wide here, so that one instruction compares many of them. A single row's codes fit into a few registers, and
-//! a permutation brings each of 32 trees the code that its question is about. Leaves are summed in tree order all the same.
+//! a permutation brings each tree the code that its question is about. Leaves are summed in tree order all the same.
 
 #![expect(clippy::inline_always, reason = "what runs inside the SIMD dispatch must be compiled into it")]
+
+mod one_row;
 
 use std::arch::x86_64::{__m128i, __m256i, __m512d, __m512i, _CMP_LT_OQ};
 
@@ -11,14 +13,14 @@ use pulp::NullaryFnOnce;
 use pulp::cast;
 use pulp::x86::V4;
 
-use super::{BatchForest, BlockTree, Coding, Question, Slot};
+use self::one_row::OneRow;
+use super::{Asked, BatchForest, BlockTree, Coding, Question, Slot};
+use crate::forest::Tree;
 
 /// Rows of a block.
 const ROWS: usize = 64;
 /// Fewer rows are quicker one by one than in a block that is mostly empty.
 const FEWEST_ROWS: usize = 24;
-/// Trees asked of one row together: one vector of codes.
-const TREES: usize = 32;
 /// Codes that one permutation chooses from.
 const TABLE: usize = 64;
 /// A row has at most so many tables of codes; forests with more slots are not laid out for AVX-512.
@@ -36,7 +38,7 @@ pub(super) struct WideForest {
     simd: V4,
     /// Where the codes of each slot come from.
     searches: Vec<Search>,
-    groups: Vec<Group>,
+    one_row: OneRow,
     tables: usize,
 }
 
@@ -47,40 +49,16 @@ struct Search {
     pivots: Vec<[f64; FAN]>,
 }
 
-/// Up to 32 neighbouring trees.
-#[derive(Clone, Debug)]
-enum Group {
-    /// None has more than 32 leaves.
-    Narrow(Steps<1>),
-    /// None has more than 64.
-    Wide(Steps<2>),
-    /// A tree with more, by its place in the forest.
-    Walked(usize),
-}
-
-/// The questions of a group, turned so that each step asks every tree one.
-#[derive(Clone, Debug)]
-struct Steps<const WORDS: usize> {
-    steps: Vec<Step<WORDS>>,
-    /// The leaves of each tree, `32 * WORDS` apart.
-    leaves: Vec<f64>,
-}
-
-#[derive(Clone, Debug)]
-struct Step<const WORDS: usize> {
-    slots: [u16; TREES],
-    codes: [i16; TREES],
-    keep: [[u32; TREES]; WORDS],
-}
+/// A table of codes.
+type Codes = [__m512i; 2];
 
 impl WideForest {
     /// Lays a forest out, if this machine has AVX-512 and 16 bits hold its codes.
-    pub(super) fn new(slots: &[Slot], trees: &[BlockTree]) -> Option<Self> {
+    pub(super) fn new(slots: &[Slot], trees: &[Tree], asked: &[Vec<Asked>]) -> Option<Self> {
         let simd = V4::try_new()?;
         let tables = slots.len().div_ceil(TABLE);
         let searches = slots.iter().map(|slot| Search::new(&slot.coding)).collect::<Option<_>>()?;
-        let groups = || trees.chunk_by(|tree, next| !tree.is_walked() && !next.is_walked()).flat_map(|trees| trees.chunks(TREES));
-        (tables <= MOST_TABLES).then(|| Self { simd, searches, groups: groups().map(Group::new).collect(), tables })
+        (tables <= MOST_TABLES).then(|| Self { simd, searches, one_row: OneRow::new(trees, asked), tables })
     }
 
     /// Margins of whole rows, added to the end of `margins`.
@@ -126,16 +104,9 @@ impl WideForest {
         for ((slot, search), code) in forest.slots.iter().zip(&self.searches).zip(&mut codes) {
             search.code(self.simd, slot, [row[slot.feature]], std::array::from_mut(code));
         }
-        let codes = &cast::<_, [[__m512i; 2]; MOST_TABLES]>(codes)[..self.tables];
-        let mut sum = 0.0;
-        for group in &self.groups {
-            match group {
-                Group::Narrow(steps) => steps.add_leaves(self.simd, codes, &mut sum),
-                Group::Wide(steps) => steps.add_leaves(self.simd, codes, &mut sum),
-                Group::Walked(tree) => sum += forest.forest.trees[*tree].leaf_value(row),
-            }
-        }
-        forest.forest.finish(sum)
+        let codes = &cast::<_, [Codes; MOST_TABLES]>(codes)[..self.tables];
+        let walk = |tree: usize| forest.forest.trees[tree].leaf_value(row);
+        forest.forest.finish(self.one_row.sum(self.simd, codes, walk))
     }
 
     #[inline(always)]
@@ -193,8 +164,8 @@ fn ask<Keep: Copy, const WORDS: usize>(
     let mut alive = [[simd.avx._mm256_set1_epi16(-1); ROWS / 16]; WORDS];
     for question in questions {
         // Vectors of 256 bits: comparing them gives a vector, while 512 bits give a mask that has to be spread again.
-        let codes: [__m256i; ROWS / 16] = cast(codes[question.slot as usize]);
-        let code = simd.avx._mm256_set1_epi16(question.code as i16);
+        let codes: [__m256i; ROWS / 16] = cast(codes[question.asked.slot as usize]);
+        let code = simd.avx._mm256_set1_epi16(question.asked.code as i16);
         let keep = words(question.keep).map(|keep| simd.avx._mm256_set1_epi16(keep));
         for (place, codes) in codes.into_iter().enumerate() {
             let no = simd.avx2._mm256_cmpgt_epi16(codes, code);
@@ -302,80 +273,5 @@ impl Search {
             }
             *code = node as i16;
         }
-    }
-}
-
-impl Group {
-    fn new(trees: &[BlockTree]) -> Self {
-        if let [BlockTree::Walked(place)] = trees {
-            Self::Walked(*place)
-        } else if trees.iter().any(|tree| matches!(tree, BlockTree::Wide { .. })) {
-            Self::Wide(Steps::new(trees))
-        } else {
-            Self::Narrow(Steps::new(trees))
-        }
-    }
-}
-
-impl<const WORDS: usize> Steps<WORDS> {
-    const LEAVES: usize = 32 * WORDS;
-
-    fn new(trees: &[BlockTree]) -> Self {
-        let mut steps = Self { steps: Vec::new(), leaves: vec![0.0; trees.len() * Self::LEAVES] };
-        for (lane, tree) in trees.iter().enumerate() {
-            match tree {
-                BlockTree::Narrow { questions, leaves } => steps.add(lane, questions, leaves),
-                BlockTree::Wide { questions, leaves } => steps.add(lane, questions, leaves),
-                BlockTree::Walked(_) => unreachable!("a walked tree is a group of its own"),
-            }
-        }
-        steps
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "slots were counted, codes fit, and leaves are taken a word at a time")]
-    fn add<Keep: Copy + Into<u64>>(&mut self, lane: usize, questions: &[Question<Keep>], leaves: &[f64]) {
-        let unasked = Step { slots: [0; TREES], codes: [ALWAYS_NO; TREES], keep: [[0; TREES]; WORDS] };
-        self.steps.resize(self.steps.len().max(questions.len()), unasked);
-        for (step, question) in self.steps.iter_mut().zip(questions) {
-            step.slots[lane] = question.slot as u16;
-            step.codes[lane] = question.code as i16;
-            for (word, keep) in step.keep.iter_mut().enumerate() {
-                keep[lane] = (question.keep.into() >> (32 * word)) as u32;
-            }
-        }
-        self.leaves[lane * Self::LEAVES..][..leaves.len()].copy_from_slice(leaves);
-    }
-
-    /// Adds to `sum`, one after the other, the first of the leaves that are left to each tree.
-    #[inline(always)]
-    fn add_leaves(&self, simd: V4, codes: &[[__m512i; 2]], sum: &mut f64) {
-        let alive = self.ask(simd, codes);
-        for (lane, leaves) in self.leaves.chunks_exact(Self::LEAVES).enumerate() {
-            let left = alive.iter().rev().fold(0, |above, word| above << 32 | u64::from(word[lane]));
-            *sum += leaves[left.trailing_zeros() as usize % Self::LEAVES];
-        }
-    }
-
-    /// The leaves that are left to each tree after all questions, as words of 32.
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "halves of a mask, and slots that were counted")]
-    fn ask(&self, simd: V4, codes: &[[__m512i; 2]]) -> [[u32; TREES]; WORDS] {
-        let (f, bw) = (simd.avx512f, simd.avx512bw);
-        let mut alive = [[f._mm512_set1_epi32(-1); 2]; WORDS];
-        for step in &self.steps {
-            let slots = cast(step.slots);
-            let mut code = bw._mm512_permutex2var_epi16(codes[0][0], slots, codes[0][1]);
-            for (first, codes) in (0..).step_by(TABLE).zip(codes).skip(1) {
-                let here = bw._mm512_cmpge_epu16_mask(slots, f._mm512_set1_epi16(first));
-                code = bw._mm512_mask_blend_epi16(here, code, bw._mm512_permutex2var_epi16(codes[0], slots, codes[1]));
-            }
-            let no = bw._mm512_cmpgt_epi16_mask(code, cast(step.codes));
-            for (alive, keep) in alive.iter_mut().zip(&step.keep) {
-                let keep: [__m512i; 2] = cast(*keep);
-                alive[0] = f._mm512_mask_and_epi32(alive[0], no as u16, alive[0], keep[0]);
-                alive[1] = f._mm512_mask_and_epi32(alive[1], (no >> 16) as u16, alive[1], keep[1]);
-            }
-        }
-        alive.map(cast)
     }
 }
