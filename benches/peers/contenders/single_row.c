@@ -54,7 +54,7 @@ int main(int count, char **words) {
     must(NULL, "LightGBM refuses the call");
   fast_predict predict = (fast_predict)dlsym(lightgbm, "LGBM_BoosterPredictForMatSingleRowFast");
 
-  double *theirs = malloc(passes * sizeof(double)), *lleaves = malloc(passes * sizeof(double)), sums[2];
+  double *theirs = malloc(passes * sizeof(double)), *lleaves = malloc(passes * sizeof(double)), sums[2] = {0};
   for (int pass = -1; pass < passes; pass++) {
     sums[0] = sums[1] = 0;
     double start = seconds(), score;

@@ -5,6 +5,10 @@ use std::hint::black_box;
 
 use assay_benches::{arguments, timed};
 use assay_model::Forest;
+use rayon::prelude::*;
+
+/// As `assay score` cuts a batch up.
+const PIECE_ROWS: usize = 4_096;
 use assay_model::calibration::logistic;
 use assay_model::forest::batch::BatchForest;
 
@@ -22,7 +26,14 @@ fn main() {
         margins.clear();
         match way.as_str() {
             "single" => rows.chunks_exact(width).for_each(|row| forest.margins(row, &mut margins)),
-            "batch" => forest.margins(&rows, &mut margins),
+            "batch" => {
+                let pieces = rows.par_chunks(PIECE_ROWS * width).map(|piece| {
+                    let mut margins = Vec::with_capacity(PIECE_ROWS);
+                    forest.margins(piece, &mut margins);
+                    margins
+                });
+                margins.extend(pieces.collect::<Vec<_>>().into_iter().flatten());
+            }
             _ => panic!("single or batch"),
         }
         margins.iter().map(|&margin| logistic(margin)).sum::<f64>()
