@@ -1,9 +1,9 @@
--- Posts the lines of the file named after `--`, one after the other, to /predict.
+-- Posts the lines of the file named after `--`, one after the other.
 local requests, place = {}, 0
 
 function init(arguments)
   for body in io.lines(arguments[1]) do
-    requests[#requests + 1] = wrk.format("POST", "/predict", { ["Content-Type"] = "application/json" }, body)
+    requests[#requests + 1] = wrk.format("POST", nil, { ["Content-Type"] = "application/json" }, body)
   end
 end
 

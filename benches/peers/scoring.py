@@ -6,14 +6,13 @@ from pathlib import Path
 import lightgbm
 
 from measure import Line, Section, Verdict, interleave, ratio
-from workplace import CONTENDERS, FEATURES, WORK, answer, contender, made, pinned, program, shown, simulated
+from workplace import CONTENDERS, FEATURES, OLD_PYTHON, WORK, answer, contender, made, pinned, program, shown, simulated
 
 SHAPES = [(200, 31), (500, 63)]
 ROWS = 50_000
 CORES = 2
 SINGLE_BARS = {"lleaves": 2, "LightGBM": 2.5}
 BATCH_BARS = {"lleaves": 1, "LightGBM": 5}
-OLD_PYTHON = Path(os.environ.get("ASSAY_OLD_PYTHON", CONTENDERS.parents[2] / ".tools" / "old" / "bin" / "python"))
 LIB_LIGHTGBM = Path(lightgbm.__file__).parent / "lib" / "lib_lightgbm.so"
 
 

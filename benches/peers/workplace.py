@@ -14,6 +14,8 @@ WORK = TARGET / "peers"
 SHARED = Path(os.environ.get("ASSAY_SHARED", REPOSITORY.parent / "shared")) / "data"
 CONTENDERS = Path(__file__).resolve().parent / "contenders"
 PYTHON = Path(sys.executable)
+# For peers that need older libraries than everybody else.
+OLD_PYTHON = Path(os.environ.get("ASSAY_OLD_PYTHON", REPOSITORY / ".tools" / "old" / "bin" / "python"))
 
 ROWS = 284_807
 FEATURES = 30

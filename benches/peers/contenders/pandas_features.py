@@ -12,7 +12,7 @@ def of_customer(rows):
     rows = rows.sort_values("TX_DATETIME")
     amounts = rows.set_index("TX_DATETIME")["TX_AMOUNT"]
     for days in WINDOWS:
-        rolling = amounts.rolling(f"{days}d")
+        rolling = amounts.rolling(f"{days}D")
         rows[f"CUSTOMER_ID_NB_TX_{days}DAY_WINDOW"] = rolling.count().to_numpy()
         rows[f"CUSTOMER_ID_AVG_AMOUNT_{days}DAY_WINDOW"] = (rolling.sum() / rolling.count()).to_numpy()
     return rows
@@ -21,10 +21,10 @@ def of_customer(rows):
 def of_terminal(rows):
     rows = rows.sort_values("TX_DATETIME")
     frauds = rows.set_index("TX_DATETIME")["TX_FRAUD"]
-    recent = frauds.rolling(f"{DELAY}d")
+    recent = frauds.rolling(f"{DELAY}D")
     recent_frauds, recent_count = recent.sum(), recent.count()
     for days in WINDOWS:
-        whole = frauds.rolling(f"{DELAY + days}d")
+        whole = frauds.rolling(f"{DELAY + days}D")
         count = whole.count() - recent_count
         rows[f"TERMINAL_ID_NB_TX_{days}DAY_WINDOW"] = count.to_numpy()
         rows[f"TERMINAL_ID_RISK_{days}DAY_WINDOW"] = ((whole.sum() - recent_frauds) / count).fillna(0).to_numpy()
