@@ -1,13 +1,17 @@
 """How long does it take to make the handbook's 15 features of its history, Parquet to Parquet, and how much memory?"""
 
-import os
-import subprocess
-import time
-
 from measure import Line, Section, Verdict, interleave, ratio
-from workplace import REPOSITORY, WORK, contender, made, program, shared, shown
+from workplace import PYTHON, REPOSITORY, WORK, answer, contender, made, program, shared, shown
 
 DEFINITION = REPOSITORY / "examples" / "cards" / "handbook.sql"
+STARTER = """
+import json, os, subprocess, sys, time
+start = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps({"seconds": time.perf_counter() - start, "megabytes": usage.ru_maxrss / 1_000}))
+sys.exit(status != 0)
+"""
 BARS = {"DuckDB": 2, "pandas": 50}
 
 
@@ -46,10 +50,6 @@ def run(quick):
 
 
 def measured(command):
-    """Seconds and megabytes that a process took."""
-    start = time.perf_counter()
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
-        raise SystemExit(f"{shown(command)} failed")
-    return time.perf_counter() - start, usage.ru_maxrss / 1_000
+    """Seconds and megabytes that a process took. A process begins with the memory of the one that starts it, so a small one does."""
+    found = answer([PYTHON, "-c", STARTER, *command])
+    return found["seconds"], found["megabytes"]
