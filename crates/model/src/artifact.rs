@@ -12,6 +12,7 @@
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::explain::{ExplainError, Explainer, ForestExplainer};
 use crate::forest::batch::BatchForest;
 use crate::forest::lightgbm_text::ForestError;
 use crate::manifest::{fingerprint, hex};
@@ -133,6 +134,14 @@ impl Artifact {
         for value in &mut probabilities[first..] {
             *value = self.calibrated(*value);
         }
+    }
+
+    /// What explains this model's scores; laying it out takes as long as explaining some rows.
+    pub fn explainer(&self) -> Result<Explainer, ExplainError> {
+        Ok(match &self.scorer {
+            Scorer::Forest(forest) => Explainer::Forest(Box::new(ForestExplainer::new(forest.forest())?)),
+            Scorer::Linear(linear) => Explainer::Linear(linear.clone(), self.manifest.baseline.features.clone()),
+        })
     }
 
     /// How much each feature does, by feature: total gain of its splits, or |coefficient| as it is.

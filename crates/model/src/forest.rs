@@ -94,6 +94,16 @@ impl Forest {
         gain
     }
 
+    /// The trees, in the order in which they are summed.
+    pub(crate) fn trees(&self) -> &[Tree] {
+        &self.trees
+    }
+
+    /// What one unit of a leaf's value is in log-odds.
+    pub(crate) fn leaf_unit(&self) -> f64 {
+        if self.average { self.link_slope / self.trees.len() as f64 } else { self.link_slope }
+    }
+
     /// From the sum of leaves to log-odds.
     fn finish(&self, sum: f64) -> f64 {
         let raw = if self.average { sum / self.trees.len() as f64 } else { sum };
@@ -102,8 +112,14 @@ impl Forest {
 }
 
 impl Tree {
-    fn leaf_value(&self, row: &[f64]) -> f64 {
-        let mut child = if self.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
+    /// Where a row begins.
+    pub(crate) fn root(&self) -> Child {
+        if self.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) }
+    }
+
+    /// The value of the leaf that `row` falls into.
+    pub(crate) fn leaf_value(&self, row: &[f64]) -> f64 {
+        let mut child = self.root();
         loop {
             match child {
                 Child::Leaf(leaf) => return self.leaves[leaf],

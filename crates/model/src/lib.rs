@@ -1,13 +1,15 @@
 //! Here is a row: what is its score?
 //!
 //! Read in this order: a row is made of [`feature`]s; a [`forest`] or a [`linear`] model turns it into a margin (log-odds);
-//! [`calibration`] turns the margin into a probability; an [`artifact`] holds all of that in one file, checked before use;
+//! [`calibration`] turns the margin into a probability, [`explain`] tells what each feature did to it; an [`artifact`] holds all of that in one
+//! file, checked before use;
 //! [`metrics`] says how good probabilities were once the labels are known.
 //!
 //! Everything here is a deterministic function of its arguments: no clock, no randomness, no files, no platform maths.
 
 pub mod artifact;
 pub mod calibration;
+pub mod explain;
 pub mod feature;
 pub mod forest;
 pub mod linear;
