@@ -8,6 +8,8 @@ mod demo;
 #[cfg(feature = "training")]
 mod evaluate;
 #[cfg(feature = "training")]
+mod explain;
+#[cfg(feature = "training")]
 mod features;
 #[cfg(feature = "training")]
 mod prequential;
@@ -31,6 +33,7 @@ pub enum Offline {
     Features(features::Features),
     Evaluate(evaluate::Evaluate),
     Score(score::Score),
+    Explain(explain::Explain),
 }
 
 #[cfg(feature = "training")]
@@ -44,6 +47,7 @@ impl Offline {
             Self::Features(arguments) => features::run(arguments),
             Self::Evaluate(arguments) => evaluate::run(arguments),
             Self::Score(arguments) => score::run(arguments),
+            Self::Explain(arguments) => explain::run(arguments),
         }
     }
 }

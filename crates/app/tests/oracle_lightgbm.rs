@@ -5,6 +5,8 @@
 mod oracles;
 mod workplace;
 
+use assay_model::Forest;
+use assay_model::explain::{ForestExplainer, explain_plainly};
 use assay_model::feature::UNSEEN_CATEGORY;
 use assay_simulator::CreditcardRow;
 use oracles::{ask, number};
@@ -69,13 +71,9 @@ fn train(place: &Workplace, rows: &[CreditcardRow]) -> Vec<u8> {
     place.read("fraud.model")
 }
 
-#[test]
-fn lightgbm_opens_our_trees_and_scores_the_same_bits() {
-    let place = Workplace::new();
-    place.write("trees.txt", trees(&train(&place, &history(6_000, 1))));
-    let model = place.model("fraud.model");
-    let mut rows: Vec<Vec<f64>> = history(10_000, 2).iter().map(row).collect();
-    // Categories that training never saw, and every feature missing in turn.
+/// Rows with categories that training never saw, and every feature missing in turn.
+fn awkward_rows(count: u64) -> Vec<Vec<f64>> {
+    let mut rows: Vec<Vec<f64>> = history(count, 2).iter().map(row).collect();
     for (number, row) in rows.iter_mut().enumerate() {
         match number % 5 {
             0 => row[30] = UNSEEN_CATEGORY,
@@ -84,6 +82,15 @@ fn lightgbm_opens_our_trees_and_scores_the_same_bits() {
             _ => {}
         }
     }
+    rows
+}
+
+#[test]
+fn lightgbm_opens_our_trees_and_scores_the_same_bits() {
+    let place = Workplace::new();
+    place.write("trees.txt", trees(&train(&place, &history(6_000, 1))));
+    let model = place.model("fraud.model");
+    let rows = awkward_rows(10_000);
     place.write("rows.bin", bytes(rows.iter().flatten().copied()));
     let theirs = ask("trees_score.py", &[&place.path("trees.txt"), &place.path("rows.bin")]);
     let theirs: Vec<f64> = theirs["margins"].as_array().unwrap().iter().map(number).collect();
@@ -122,4 +129,52 @@ fn lightgbm_grows_the_same_trees_from_the_same_rows() {
     assert!(ours.contains("num_cat=1"), "the category was used");
     let differing = ours.lines().zip(theirs.lines()).find(|(ours, theirs)| ours != theirs);
     assert!(ours == theirs, "the first line that differs: {differing:.300?}");
+}
+
+/// Forests that LightGBM grows from the same rows in other ways.
+const WAYS: [&str; 4] = [
+    r#"{"num_leaves": 31}"#,
+    r#"{"num_leaves": 127, "min_data_in_leaf": 2, "sigmoid": 0.7}"#,
+    r#"{"boosting": "rf", "bagging_fraction": 0.5, "bagging_freq": 1, "num_leaves": 15}"#,
+    r#"{"boosting": "dart", "num_leaves": 8, "zero_as_missing": true}"#,
+];
+
+#[test]
+fn lightgbm_explains_every_score_the_same() {
+    let place = Workplace::new();
+    let rows = history(6_000, 1);
+    let labelled = rows.iter().flat_map(|of| [row(of), vec![f64::from(u8::from(of.fraud))]].concat());
+    place.write("labelled.bin", bytes(labelled));
+    let rows = awkward_rows(2_000);
+    place.write("rows.bin", bytes(rows.iter().flatten().copied()));
+    let names: Vec<&str> = CreditcardRow::COLUMNS.into_iter().take(30).chain(["Country", "Limit"]).collect();
+    for way in WAYS {
+        let mut parameters: Value = serde_json::from_str(way).unwrap();
+        for (name, value) in json!({"objective": "binary", "verbosity": -1, "seed": 7}).as_object().unwrap() {
+            parameters[name] = value.clone();
+        }
+        let asked = json!({ "names": names, "categories": ["Country"], "parameters": parameters, "rounds": ROUNDS });
+        place.write("asked.json", asked.to_string());
+        let grown = ask("trees_grow.py", &[&place.path("labelled.bin"), &place.path("asked.json")]);
+        let text = grown["text"].as_str().unwrap();
+        place.write("trees.txt", text);
+        ask("trees_explain.py", &[&place.path("trees.txt"), &place.path("rows.bin"), &place.path("contributions.bin")]);
+        let theirs: Vec<f64> =
+            place.read("contributions.bin").as_chunks().0.iter().map(|&number| f64::from_le_bytes(number)).collect();
+
+        let forest = Forest::from_lightgbm_text(text).unwrap();
+        let explainer = ForestExplainer::new(&forest).unwrap();
+        // LightGBM explains the sum of leaves, even where a random forest scores their mean; we explain its log-odds.
+        let slope = parameters["sigmoid"].as_f64().unwrap_or(1.0) / if way.contains("rf") { ROUNDS.into() } else { 1.0 };
+        for (number, (row, theirs)) in rows.iter().zip(theirs.chunks_exact(names.len() + 1)).enumerate() {
+            let ours = explainer.explain(row);
+            for (ours, theirs) in ours.contributions.iter().chain([&ours.expected]).zip(theirs) {
+                assert!((ours - theirs * slope).abs() < 1e-9, "{way}, row {number}: {ours} is not {theirs}");
+            }
+            let plain = explain_plainly(&forest, row).unwrap();
+            assert!(ours.contributions.iter().zip(&plain.contributions).all(|(ours, plain)| (ours - plain).abs() < 1e-9));
+            let sum = ours.expected + ours.contributions.iter().sum::<f64>();
+            assert!((sum - forest.margin(row)).abs() < 1e-9, "{way}, row {number}: {sum}");
+        }
+    }
 }

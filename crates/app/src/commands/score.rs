@@ -69,7 +69,8 @@ pub fn kinds(artifact: &Artifact) -> BTreeMap<String, Kind> {
     artifact.features().iter().map(|feature| (feature.name.clone(), kind(&feature.kind))).collect()
 }
 
-fn columns(artifact: &Artifact, keep: &[String]) -> Vec<String> {
+/// The columns to read: those of the features, and those to keep.
+pub fn columns(artifact: &Artifact, keep: &[String]) -> Vec<String> {
     let features: Vec<String> = artifact.features().iter().map(|feature| feature.name.clone()).collect();
     let more = keep.iter().filter(|name| !features.contains(name)).cloned().collect();
     [features, more].concat()
