@@ -10,7 +10,8 @@ use workplace::{Workplace, history, with_column};
 /// A model of few trees, and data to explain with a category in it.
 fn place() -> Workplace {
     let place = Workplace::new();
-    let country = |row: &assay_simulator::CreditcardRow| ["DE", "FR", ""][usize::try_from(row.amount_minor.rem_euclid(3)).unwrap()];
+    let country =
+        |row: &assay_simulator::CreditcardRow| ["DE", "FR", ""][usize::try_from(row.amount_minor.rem_euclid(3)).unwrap()];
     place.write("history.csv", with_column(&history(6_000, 1), "Country", |row| country(row).to_owned()));
     place.run(&["train", "history.csv", "--out", "fraud.model", "--rounds", "30", "--resamples", "10", "--seed", "7"]);
     place

@@ -27,6 +27,11 @@ pub fn parse(text: &[u8]) -> Option<i64> {
     (FIRST..=LAST).contains(&time).then_some(time)
 }
 
+/// Whether a text that [`parse`] takes says how far its clock is from UTC.
+pub fn names_zone(text: &[u8]) -> bool {
+    text.trim_ascii().get(10..).is_some_and(|time| time.iter().any(|byte| b"Zz+-".contains(byte)))
+}
+
 /// Writes a time between [`FIRST`] and [`LAST`] so that [`parse`] gives it back.
 pub fn write(out: &mut impl Write, time: i64) -> io::Result<()> {
     let (year, month, day) = date_of(time.div_euclid(DAY));
@@ -168,6 +173,15 @@ mod tests {
             ("1970-01-01T05:00:00+05", 0),
         ] {
             assert_eq!(parse(text.as_bytes()), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_named_behind_the_time_of_day_or_not_at_all() {
+        for (text, expected) in
+            [("1970-01-01", false), ("1970-01-01 00:01", false), ("1970-01-01T00:01Z", true), (" 1970-01-01T05:00-05", true)]
+        {
+            assert_eq!(names_zone(text.as_bytes()), expected, "{text}");
         }
     }
 

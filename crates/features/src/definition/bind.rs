@@ -94,7 +94,11 @@ impl<'a> Binder<'a> {
             Expr::Value(value) => self.literal(&value.value, span),
             Expr::TypedString(typed) => match (&typed.data_type, &typed.value.value) {
                 (DataType::Timestamp(..), ast::Value::SingleQuotedString(text)) => match time::parse(text.as_bytes()) {
-                    Some(time) => Ok(constant(Value::Timestamp(time), Type::Timestamp)),
+                    Some(time) => {
+                        let local = self.schema.zone.as_ref().filter(|_| !time::names_zone(text.as_bytes()));
+                        let time = local.map_or(time, |zone| zone.moment(time));
+                        Ok(constant(Value::Timestamp(time), Type::Timestamp))
+                    }
                     None => self.refuse(span, "this is no moment; write it as in TIMESTAMP '2024-02-29 13:37:00'"),
                 },
                 _ => self.refuse(span, "only TIMESTAMP and INTERVAL may stand before a text here"),

@@ -68,6 +68,22 @@ fn a_zone_that_does_not_exist_is_refused_with_the_one_that_may_be_meant() {
 }
 
 #[test]
+fn a_moment_in_a_definition_is_what_the_clocks_of_its_zone_say() {
+    let zoned = TABLE.replace("label_delay", "zone = 'Europe/Brussels', label_delay");
+    for (moment, hour) in
+        [("2018-07-01 12:00:00", 10), ("2018-01-01 12:00", 11), ("2018-07-01 12:00:00Z", 12), ("2018-07-01 12:00+03", 9)]
+    {
+        let select = format!("CREATE VIEW f AS SELECT tx_datetime < TIMESTAMP '{moment}' AS early FROM transactions");
+        let plan = Definition::parse(&format!("{zoned}{select}"), "cards.sql").unwrap().plan;
+        let at = |hour: i64| {
+            assay_domain::Value::Timestamp(assay_domain::time::parse(&moment.as_bytes()[..10]).unwrap() + hour * DAY / 24)
+        };
+        let constant = |wanted: &crate::expression::Expression| *wanted == crate::expression::Expression::Constant(at(hour));
+        assert!(plan.features[0].expression.any(&constant), "{moment}");
+    }
+}
+
+#[test]
 fn names_are_found_as_sql_finds_them() {
     let definition = with("SELECT TX_AMOUNT, \"tx_amount\" AS Again, length(Country) AS \"Länge\" FROM Transactions").unwrap();
     let names: Vec<_> = definition.plan.features.iter().map(|one| one.name.as_str()).collect();
