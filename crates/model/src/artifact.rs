@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::explain::{ExplainError, Explainer, ForestExplainer};
+use crate::forest::ForestError;
 use crate::forest::batch::BatchForest;
-use crate::forest::lightgbm_text::ForestError;
 use crate::manifest::{fingerprint, hex};
 use crate::{Feature, FeatureKind, Forest, Linear, Manifest, calibration};
 

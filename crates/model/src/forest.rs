@@ -5,17 +5,58 @@
 
 pub mod batch;
 pub mod lightgbm_text;
+mod recode;
+mod ubjson;
+pub mod xgboost;
+
+use thiserror::Error;
+
+/// More trees than this are refused.
+pub const MAX_TREES: usize = 100_000;
+/// More features than this are refused.
+pub const MAX_FEATURES: usize = 100_000;
+/// Sets of categories may take so many words of 32 bits together: 256 MB. A short text can ask for a large set.
+const MAX_CATEGORY_WORDS: usize = 1 << 26;
 
 /// What LightGBM takes for zero where a node treats zeros as missing (`kZeroThreshold` in its `meta.h`).
 const ZERO_THRESHOLD: f64 = 1e-35_f32 as f64;
+
+/// Why a file holds no forest that we score.
+#[derive(Debug, Error, PartialEq)]
+pub enum ForestError {
+    /// The header lacks something or asks for what we do not do.
+    #[error("the trees' header: {0}")]
+    Header(String),
+    /// A tree contradicts itself or the header.
+    #[error("tree {tree}: {problem}")]
+    Tree {
+        /// The tree's number in the file, from 0.
+        tree: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
 
 /// Trees whose leaf values are summed, and the link from that sum to a probability.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forest {
     trees: Vec<Tree>,
     feature_count: usize,
+    /// What the sum begins with.
+    start: f64,
+    precision: Precision,
     link_slope: f64,
     average: bool,
+}
+
+/// How a sum of leaves is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// As `f64`.
+    Double,
+    /// After every addition to `f32`, as XGBoost does. The sum of two `f32` as `f64`, rounded to `f32`, is the one that `f32` itself
+    /// would give: an `f64` has more than twice its digits.
+    Single,
 }
 
 /// One tree. Node 0 is the root; a tree without nodes is its only leaf.
@@ -44,8 +85,8 @@ pub(crate) struct Node {
 pub(crate) enum Split {
     /// Is the value at most the threshold?
     AtMost { threshold: f64, missing: Missing, missing_goes_yes: bool },
-    /// Is the category one of these? Bit `code % 32` of word `code / 32` says so. A missing one is not.
-    OneOf { levels: Vec<u32> },
+    /// Is the category one of these? Bit `code % 32` of word `code / 32` says so. An unseen one is not.
+    OneOf { levels: Vec<u32>, missing_goes_yes: bool },
 }
 
 /// Which values a node takes for missing.
@@ -82,7 +123,7 @@ impl Forest {
     /// `row` has [`Self::feature_count`] numbers; `NaN` is a missing value.
     pub fn margin(&self, row: &[f64]) -> f64 {
         assert_eq!(row.len(), self.feature_count, "a row has one number per feature");
-        self.finish(self.trees.iter().fold(0.0, |sum, tree| sum + tree.leaf_value(row)))
+        self.finish(self.trees.iter().fold(self.start, |sum, tree| self.precision.round(sum + tree.leaf_value(row))))
     }
 
     /// Total gain of each feature's splits, by feature: how much it did for the model while it was trained.
@@ -99,6 +140,11 @@ impl Forest {
         &self.trees
     }
 
+    /// What the sum of leaves starts from.
+    pub(crate) fn start(&self) -> f64 {
+        self.start
+    }
+
     /// What one unit of a leaf's value is in log-odds.
     pub(crate) fn leaf_unit(&self) -> f64 {
         if self.average { self.link_slope / self.trees.len() as f64 } else { self.link_slope }
@@ -109,6 +155,22 @@ impl Forest {
         let raw = if self.average { sum / self.trees.len() as f64 } else { sum };
         raw * self.link_slope
     }
+}
+
+impl Precision {
+    fn round(self, sum: f64) -> f64 {
+        match self {
+            Self::Double => sum,
+            Self::Single => to_single(sum),
+        }
+    }
+}
+
+/// Rounded to `f32`.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "that is the rounding")]
+fn to_single(value: f64) -> f64 {
+    f64::from(value as f32)
 }
 
 impl Tree {
@@ -147,7 +209,8 @@ impl Split {
                     value <= *threshold
                 }
             }
-            Self::OneOf { levels } => contains(levels, value),
+            Self::OneOf { missing_goes_yes, .. } if value.is_nan() => *missing_goes_yes,
+            Self::OneOf { levels, .. } => contains(levels, value),
         }
     }
 }

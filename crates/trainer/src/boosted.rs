@@ -4,8 +4,8 @@ mod lightgbm;
 
 use std::collections::BTreeMap;
 
+use assay_model::forest::ForestError;
 use assay_model::forest::batch::BatchForest;
-use assay_model::forest::lightgbm_text::ForestError;
 use assay_model::{Feature, FeatureKind, Forest};
 use thiserror::Error;
 

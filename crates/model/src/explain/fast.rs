@@ -143,7 +143,9 @@ lanes!(Wide, 8, 64);
 impl ForestExplainer {
     /// Lays `forest` out; refuses one that does not say how the training data fell.
     pub fn new(forest: &Forest) -> Result<Self, ExplainError> {
-        Self::of_trees(forest.trees(), forest.feature_count(), forest.leaf_unit())
+        let mut explainer = Self::of_trees(forest.trees(), forest.feature_count(), forest.leaf_unit())?;
+        explainer.expected += forest.start() * forest.leaf_unit();
+        Ok(explainer)
     }
 
     pub(super) fn of_trees(trees: &[Tree], feature_count: usize, leaf_unit: f64) -> Result<Self, ExplainError> {

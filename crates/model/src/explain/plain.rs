@@ -8,7 +8,7 @@ use crate::forest::{Child, Tree};
 /// Explains the margin of `row`.
 pub fn explain(forest: &Forest, row: &[f64]) -> Result<Explanation, ExplainError> {
     assert_eq!(row.len(), forest.feature_count(), "a row has one number per feature");
-    let mut explanation = Explanation { expected: 0.0, contributions: vec![0.0; row.len()] };
+    let mut explanation = Explanation { expected: forest.start(), contributions: vec![0.0; row.len()] };
     for (number, tree) in forest.trees().iter().enumerate() {
         let shares = Shares::of(number, tree)?;
         explanation.expected += shares.expected;

@@ -14,7 +14,7 @@ mod avx512;
 use std::collections::BTreeMap;
 use std::hint::select_unpredictable;
 
-use super::{Child, Forest, Missing, Node, Split, Tree};
+use super::{Child, Forest, Missing, Node, Precision, Split, Tree, to_single};
 
 /// Rows that are asked together: two vectors of 16 codes on AVX-512, more on narrower machines.
 const BLOCK_ROWS: usize = 32;
@@ -120,17 +120,20 @@ impl BatchForest {
     fn blocks<const LANES: usize>(&self, rows: &[f64], margins: &mut Vec<f64>) {
         let mut codes = vec![[0; LANES]; self.slots.len()];
         for block in rows.chunks(LANES * self.forest.feature_count) {
-            self.block(block, &mut codes, margins);
+            match self.forest.precision {
+                Precision::Double => self.block::<LANES, false>(block, &mut codes, margins),
+                Precision::Single => self.block::<LANES, true>(block, &mut codes, margins),
+            }
         }
     }
 
     #[inline(always)]
-    fn block<const LANES: usize>(&self, rows: &[f64], codes: &mut [[i32; LANES]], margins: &mut Vec<f64>) {
+    fn block<const LANES: usize, const SINGLE: bool>(&self, rows: &[f64], codes: &mut [[i32; LANES]], margins: &mut Vec<f64>) {
         let width = self.forest.feature_count;
         for (slot, codes) in self.slots.iter().zip(codes.iter_mut()) {
             slot.code(rows, width, codes);
         }
-        let mut sums = [0.0; LANES];
+        let mut sums = [self.forest.start; LANES];
         for tree in &self.trees {
             match tree {
                 BlockTree::Narrow { questions, leaves } => add_leaves_narrow(questions, leaves, codes, &mut sums),
@@ -140,6 +143,9 @@ impl BatchForest {
                         *sum += self.forest.trees[*place].leaf_value(row);
                     }
                 }
+            }
+            if SINGLE {
+                sums = sums.map(to_single);
             }
         }
         margins.extend(sums[..rows.len() / width].iter().map(|&sum| self.forest.finish(sum)));
@@ -359,7 +365,8 @@ mod tests {
             4 => (any_value(), missing, any::<bool>())
                 .prop_filter("a threshold is a number", |(threshold, ..)| !threshold.is_nan())
                 .prop_map(|(threshold, missing, missing_goes_yes)| Split::AtMost { threshold, missing, missing_goes_yes }),
-            1 => prop::collection::vec(any::<u32>(), 0..2).prop_map(|levels| Split::OneOf { levels }),
+            1 => (prop::collection::vec(any::<u32>(), 0..2), any::<bool>())
+                .prop_map(|(levels, missing_goes_yes)| Split::OneOf { levels, missing_goes_yes }),
         ]
     }
 
@@ -406,8 +413,11 @@ mod tests {
             ],
             rows in prop::collection::vec(prop::array::uniform3(any_value()), 0..200),
             average in any::<bool>(),
+            precision in prop_oneof![Just(Precision::Double), Just(Precision::Single)],
+            start in -1.0..1.0_f32,
         ) {
-            let forest = Forest { trees, feature_count: FEATURES, link_slope: 1.0, average };
+            let start = f64::from(start);
+            let forest = Forest { trees, feature_count: FEATURES, start, precision, link_slope: 1.0, average };
             let expected: Vec<u64> = rows.iter().map(|row| forest.margin(row).to_bits()).collect();
             let forest = BatchForest::new(forest);
             for margins_of in [BatchForest::margins, BatchForest::margins_on_any_machine] {

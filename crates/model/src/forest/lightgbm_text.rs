@@ -5,30 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use thiserror::Error;
-
-use super::{Child, Forest, Missing, Node, Split, Tree};
-
-/// More trees than this are refused.
-pub const MAX_TREES: usize = 100_000;
-/// More features than this are refused.
-pub const MAX_FEATURES: usize = 100_000;
-
-/// Why a text is not a forest that we score.
-#[derive(Debug, Error, PartialEq)]
-pub enum ForestError {
-    /// The header lacks something or asks for what we do not do.
-    #[error("the trees' header: {0}")]
-    Header(String),
-    /// A tree contradicts itself or the header.
-    #[error("tree {tree}: {problem}")]
-    Tree {
-        /// The tree's number in the file, from 0.
-        tree: usize,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
+use super::{Child, Forest, ForestError, MAX_CATEGORY_WORDS, MAX_FEATURES, MAX_TREES, Missing, Node, Precision, Split, Tree};
 
 type Fields<'a> = BTreeMap<&'a str, &'a str>;
 
@@ -40,6 +17,7 @@ impl Forest {
         let (link_slope, average) = header_link(&header)?;
         let feature_count = feature_count(&header)?;
         let mut trees = Vec::new();
+        let mut words_left = MAX_CATEGORY_WORDS;
         for block in blocks.take_while(|block| block.contains_key("Tree")) {
             let tree = trees.len();
             if tree == MAX_TREES {
@@ -49,7 +27,8 @@ impl Forest {
             if number != tree {
                 return Err(ForestError::Tree { tree, problem: format!("it is numbered {number}") });
             }
-            trees.push(read_tree(&block, feature_count).map_err(|problem| ForestError::Tree { tree, problem })?);
+            let read = read_tree(&block, feature_count, &mut words_left);
+            trees.push(read.map_err(|problem| ForestError::Tree { tree, problem })?);
         }
         let expected = header.get("tree_sizes").map(|sizes| sizes.split_whitespace().count());
         if expected.is_some_and(|expected| expected != trees.len()) {
@@ -58,7 +37,7 @@ impl Forest {
         if trees.is_empty() {
             return Err(ForestError::Header("no trees follow".into()));
         }
-        Ok(Self { trees, feature_count, link_slope, average })
+        Ok(Self { trees, feature_count, start: 0.0, precision: Precision::Double, link_slope, average })
     }
 }
 
@@ -107,7 +86,7 @@ fn feature_count(header: &Fields) -> Result<usize, ForestError> {
     Ok(last + 1)
 }
 
-fn read_tree(block: &Fields, feature_count: usize) -> Result<Tree, String> {
+fn read_tree(block: &Fields, feature_count: usize, words_left: &mut usize) -> Result<Tree, String> {
     let leaf_count: usize = value(block, "num_leaves")?;
     if leaf_count == 0 {
         return Err("it has no leaves".into());
@@ -120,12 +99,12 @@ fn read_tree(block: &Fields, feature_count: usize) -> Result<Tree, String> {
         return Err("a leaf's value is not a finite number".into());
     }
     let leaf_covers = covers(block, "leaf_count", leaf_count)?;
-    let tree = Tree { nodes: read_nodes(block, leaf_count - 1, feature_count)?, leaves, leaf_covers };
+    let tree = Tree { nodes: read_nodes(block, leaf_count - 1, feature_count, words_left)?, leaves, leaf_covers };
     check_shape(&tree)?;
     Ok(tree)
 }
 
-fn read_nodes(block: &Fields, count: usize, feature_count: usize) -> Result<Vec<Node>, String> {
+fn read_nodes(block: &Fields, count: usize, feature_count: usize, words_left: &mut usize) -> Result<Vec<Node>, String> {
     if count == 0 {
         return Ok(Vec::new());
     }
@@ -144,7 +123,7 @@ fn read_nodes(block: &Fields, count: usize, feature_count: usize) -> Result<Vec<
             }
             Ok(Node {
                 feature: features[node],
-                split: split(decisions[node], thresholds[node], &categories)
+                split: split(decisions[node], thresholds[node], &categories, words_left)
                     .map_err(|problem| format!("node {node}: {problem}"))?,
                 yes: child(left[node], count).map_err(|problem| format!("node {node}: {problem}"))?,
                 no: child(right[node], count).map_err(|problem| format!("node {node}: {problem}"))?,
@@ -166,9 +145,12 @@ fn covers(block: &Fields, key: &str, count: usize) -> Result<Vec<f64>, String> {
 }
 
 /// `decision_type` packs three things: bit 0 categorical, bit 1 missing goes left, bits 2 and 3 what counts as missing.
-fn split(decision: u8, threshold: f64, categories: &Categories) -> Result<Split, String> {
+fn split(decision: u8, threshold: f64, categories: &Categories, words_left: &mut usize) -> Result<Split, String> {
     if decision & 1 == 1 {
-        return Ok(Split::OneOf { levels: categories.levels(threshold)? });
+        let levels = categories.levels(threshold)?;
+        // Many nodes can name one set.
+        *words_left = words_left.checked_sub(levels.len()).ok_or("the sets of categories are too large together")?;
+        return Ok(Split::OneOf { levels: levels.to_vec(), missing_goes_yes: false });
     }
     if threshold.is_nan() {
         return Err("its threshold is not a number".into());
@@ -232,13 +214,13 @@ impl Categories {
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
-    fn levels(&self, set: f64) -> Result<Vec<u32>, String> {
+    fn levels(&self, set: f64) -> Result<&[u32], String> {
         let sets = self.boundaries.len().saturating_sub(1);
         if !(0.0..sets as f64).contains(&set) {
             return Err(format!("it asks for a category set, but there are {sets}"));
         }
         let set = set as usize;
-        Ok(self.words[self.boundaries[set]..self.boundaries[set + 1]].to_vec())
+        Ok(&self.words[self.boundaries[set]..self.boundaries[set + 1]])
     }
 }
 

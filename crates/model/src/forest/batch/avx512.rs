@@ -15,7 +15,7 @@ use pulp::x86::V4;
 
 use self::one_row::OneRow;
 use super::{Asked, BatchForest, BlockTree, Coding, Question, Slot};
-use crate::forest::Tree;
+use crate::forest::{Precision, Tree, to_single};
 
 /// Rows of a block.
 const ROWS: usize = 64;
@@ -81,17 +81,28 @@ impl NullaryFnOnce for Scoring<'_> {
 
     #[inline(always)]
     fn call(self) {
+        match self.forest.forest.precision {
+            Precision::Double => self.score::<false>(),
+            Precision::Single => self.score::<true>(),
+        }
+    }
+}
+
+impl Scoring<'_> {
+    /// `SINGLE` when sums are rounded to `f32`.
+    #[inline(always)]
+    fn score<const SINGLE: bool>(self) {
         let Self { wide, forest, rows, margins } = self;
         let width = forest.forest.feature_count;
         let mut codes = Vec::new();
         for block in rows.chunks(ROWS * width) {
             if block.len() < FEWEST_ROWS * width {
                 for row in block.chunks_exact(width) {
-                    margins.push(wide.row(forest, row));
+                    margins.push(wide.row::<SINGLE>(forest, row));
                 }
             } else {
                 codes.resize(wide.searches.len(), [0; ROWS]);
-                wide.block(forest, block, &mut codes, margins);
+                wide.block::<SINGLE>(forest, block, &mut codes, margins);
             }
         }
     }
@@ -99,18 +110,18 @@ impl NullaryFnOnce for Scoring<'_> {
 
 impl WideForest {
     #[inline(always)]
-    fn row(&self, forest: &BatchForest, row: &[f64]) -> f64 {
+    fn row<const SINGLE: bool>(&self, forest: &BatchForest, row: &[f64]) -> f64 {
         let mut codes = [0; TABLE * MOST_TABLES];
         for ((slot, search), code) in forest.slots.iter().zip(&self.searches).zip(&mut codes) {
             search.code(self.simd, slot, [row[slot.feature]], std::array::from_mut(code));
         }
         let codes = &cast::<_, [Codes; MOST_TABLES]>(codes)[..self.tables];
         let walk = |tree: usize| forest.forest.trees[tree].leaf_value(row);
-        forest.forest.finish(self.one_row.sum(self.simd, codes, walk))
+        forest.forest.finish(self.one_row.sum::<SINGLE>(self.simd, codes, forest.forest.start, walk))
     }
 
     #[inline(always)]
-    fn block(&self, forest: &BatchForest, rows: &[f64], codes: &mut [[i16; ROWS]], margins: &mut Vec<f64>) {
+    fn block<const SINGLE: bool>(&self, forest: &BatchForest, rows: &[f64], codes: &mut [[i16; ROWS]], margins: &mut Vec<f64>) {
         let width = forest.forest.feature_count;
         for ((slot, search), codes) in forest.slots.iter().zip(&self.searches).zip(codes.iter_mut()) {
             let mut values = [0.0; ROWS];
@@ -119,7 +130,7 @@ impl WideForest {
             }
             search.code(self.simd, slot, values, codes);
         }
-        let mut sums = [0.0; ROWS];
+        let mut sums = [forest.forest.start; ROWS];
         for tree in &forest.trees {
             match tree {
                 BlockTree::Narrow { questions, leaves } => {
@@ -135,6 +146,9 @@ impl WideForest {
                         *sum += forest.forest.trees[*place].leaf_value(row);
                     }
                 }
+            }
+            if SINGLE {
+                sums = sums.map(to_single);
             }
         }
         for &sum in &sums[..rows.len() / width] {

@@ -12,7 +12,7 @@ use pulp::x86::V4;
 
 use super::super::Asked;
 use super::{ALWAYS_NO, Codes, TABLE};
-use crate::forest::{Child, Tree};
+use crate::forest::{Child, Tree, to_single};
 
 /// Trees that are asked together: one vector of places.
 const TREES: usize = 64;
@@ -70,16 +70,18 @@ impl OneRow {
         Self { groups }
     }
 
-    /// The sum, in tree order, of the leaves that a row with these codes falls into.
+    /// The sum, from `start` on and in tree order, of the leaves that a row with these codes falls into; `SINGLE` when each addition
+    /// is rounded to `f32`.
     #[inline(always)]
-    pub(super) fn sum(&self, simd: V4, codes: &[Codes], walk: impl Fn(usize) -> f64) -> f64 {
-        let mut sum = 0.0;
+    pub(super) fn sum<const SINGLE: bool>(&self, simd: V4, codes: &[Codes], start: f64, walk: impl Fn(usize) -> f64) -> f64 {
+        let round = |sum| if SINGLE { to_single(sum) } else { sum };
+        let mut sum = start;
         for group in &self.groups {
             match group {
-                Group::Walked(tree) => sum += walk(*tree),
+                Group::Walked(tree) => sum = round(sum + walk(*tree)),
                 Group::Together(trees) => {
                     for (place, begin) in trees.places(simd, codes).into_iter().zip(&trees.begins) {
-                        sum += trees.leaves[begin + usize::from(place)];
+                        sum = round(sum + trees.leaves[begin + usize::from(place)]);
                     }
                 }
             }
