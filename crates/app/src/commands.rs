@@ -12,6 +12,8 @@ mod explain;
 #[cfg(feature = "training")]
 mod features;
 #[cfg(feature = "training")]
+mod import_model;
+#[cfg(feature = "training")]
 mod prequential;
 #[cfg(feature = "training")]
 mod score;
@@ -31,6 +33,7 @@ pub enum Offline {
     Simulate(simulate::Simulate),
     Train(train::Train),
     Features(features::Features),
+    ImportModel(import_model::ImportModel),
     Evaluate(evaluate::Evaluate),
     Score(score::Score),
     Explain(explain::Explain),
@@ -45,6 +48,7 @@ impl Offline {
             Self::Simulate(arguments) => simulate::run(arguments),
             Self::Train(arguments) => train::run(arguments),
             Self::Features(arguments) => features::run(arguments),
+            Self::ImportModel(arguments) => import_model::run(arguments),
             Self::Evaluate(arguments) => evaluate::run(arguments),
             Self::Score(arguments) => score::run(arguments),
             Self::Explain(arguments) => explain::run(arguments),

@@ -49,7 +49,7 @@ pub fn load(path: &Path) -> Result<Artifact, ModelFileError> {
 }
 
 /// A model must take the features that its definition makes.
-fn check_definition(manifest: &Manifest) -> Result<(), String> {
+pub fn check_definition(manifest: &Manifest) -> Result<(), String> {
     let Some(text) = &manifest.definition else { return Ok(()) };
     let definition = Definition::parse(text, "its definition").map_err(|error| error.to_string())?;
     let made = definition.plan.features.iter().map(|feature| (feature.name.as_str(), feature.kind == Type::Text));

@@ -7,23 +7,24 @@
 //!                                                an empty line
 //! <manifest: JSON><trees: LightGBM's text>       each as long as announced, then the end
 //! ```
+//! Version 2 is an imported model: its manifest says whose format the trees are in. Every other model is version 1.
+//!
 //! Reading allocates no more than a few times the file, executes nothing, and scores the golden rows before it answers.
 
+use crate::explain::{ExplainError, Explainer, ForestExplainer};
+use crate::forest::batch::BatchForest;
+use crate::forest::{ForestError, xgboost};
+use crate::manifest::{TreesFormat, fingerprint, hex};
+use crate::{Feature, FeatureKind, Forest, Linear, Manifest, calibration};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-
-use crate::explain::{ExplainError, Explainer, ForestExplainer};
-use crate::forest::ForestError;
-use crate::forest::batch::BatchForest;
-use crate::manifest::{fingerprint, hex};
-use crate::{Feature, FeatureKind, Forest, Linear, Manifest, calibration};
 
 /// Larger files are refused unread.
 pub const MAX_ARTIFACT_BYTES: u64 = 2 << 30;
 /// More golden rows than this are refused.
 pub const MAX_GOLDEN_ROWS: usize = 1_000;
 
-const NAME_AND_VERSION: &str = "assay-model 1";
+const NAME: &str = "assay-model";
 
 /// A model that passed every check and is ready to score.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ pub enum ArtifactError {
     #[error("this is not a whole Assay model: {0}; copy it again, or train a new one with `assay train`")]
     Envelope(String),
     /// A newer program wrote it.
-    #[error("the model has format {found}, and this program reads format 1: update assay, or train the model again")]
+    #[error("the model has format {found}, and this program reads formats 1 and 2: update assay, or train the model again")]
     Newer {
         /// The version it names.
         found: String,
@@ -74,8 +75,10 @@ pub enum ArtifactError {
 }
 
 impl Artifact {
-    /// Puts a model together; `trees` is LightGBM's text, empty for a linear model. Golden rows get their probabilities here.
-    pub fn build(mut manifest: Manifest, trees: &str) -> Result<(Self, Vec<u8>), ArtifactError> {
+    /// Puts a model together; `trees` is LightGBM's text, or what the manifest says it was imported from, and empty for a linear model.
+    /// Golden rows get their probabilities here.
+    pub fn build(mut manifest: Manifest, trees: impl AsRef<[u8]>) -> Result<(Self, Vec<u8>), ArtifactError> {
+        let trees = trees.as_ref();
         manifest.fingerprint = fingerprint(&manifest.features);
         let mut artifact = Self { scorer: scorer(&manifest, trees)?, manifest };
         artifact.check()?;
@@ -89,9 +92,11 @@ impl Artifact {
 
     /// Reads a model file and checks all of it, golden rows included.
     pub fn read(bytes: &[u8]) -> Result<Self, ArtifactError> {
-        let (manifest, trees) = open(bytes)?;
+        let (version, manifest, trees) = open(bytes)?;
         let manifest: Manifest = serde_json::from_slice(manifest).map_err(|error| ArtifactError::Manifest(error.to_string()))?;
-        let trees = std::str::from_utf8(trees).map_err(|_| ArtifactError::Contradiction("its trees are not text".into()))?;
+        if version != format_version(&manifest) {
+            return Err(ArtifactError::Contradiction(format!("it is no model of format {version}")));
+        }
         let artifact = Self { scorer: scorer(&manifest, trees)?, manifest };
         artifact.check()?;
         artifact.check_golden()?;
@@ -212,7 +217,7 @@ impl Artifact {
     }
 }
 
-fn scorer(manifest: &Manifest, trees: &str) -> Result<Scorer, ArtifactError> {
+fn scorer(manifest: &Manifest, trees: &[u8]) -> Result<Scorer, ArtifactError> {
     let features = manifest.features.len();
     match &manifest.linear {
         Some(_) if !trees.is_empty() => Err(ArtifactError::Contradiction("it is linear and has trees".into())),
@@ -221,7 +226,7 @@ fn scorer(manifest: &Manifest, trees: &str) -> Result<Scorer, ArtifactError> {
             Ok(Scorer::Linear(linear.clone()))
         }
         None => {
-            let forest = Forest::from_lightgbm_text(trees)?;
+            let forest = forest(manifest, trees)?;
             if forest.feature_count() != features {
                 let problem = format!("its trees take {} features, its manifest names {features}", forest.feature_count());
                 return Err(ArtifactError::Contradiction(problem));
@@ -229,6 +234,29 @@ fn scorer(manifest: &Manifest, trees: &str) -> Result<Scorer, ArtifactError> {
             Ok(Scorer::Forest(Box::new(BatchForest::new(forest))))
         }
     }
+}
+
+fn forest(manifest: &Manifest, trees: &[u8]) -> Result<Forest, ArtifactError> {
+    let contradiction = |problem: &str| ArtifactError::Contradiction(problem.into());
+    let text = || std::str::from_utf8(trees).map_err(|_| contradiction("its trees are not text"));
+    let Some(imported) = &manifest.imported else { return Ok(Forest::from_lightgbm_text(text()?)?) };
+    let mut forest = match imported.format {
+        TreesFormat::LightgbmText => Forest::from_lightgbm_text(text()?)?,
+        TreesFormat::XgboostJson => xgboost::from_json(trees)?.forest,
+        TreesFormat::XgboostUbjson => xgboost::from_ubjson(trees)?.forest,
+        TreesFormat::LinearJson => return Err(contradiction("it was imported as linear, but is not")),
+    };
+    for (&feature, codes) in &imported.category_codes {
+        let levels = manifest.features.get(feature).and_then(|feature| match &feature.kind {
+            FeatureKind::Category { levels } => Some(levels.len()),
+            FeatureKind::Number => None,
+        });
+        if levels != Some(codes.len()) {
+            return Err(contradiction("its categories have other codes than levels"));
+        }
+    }
+    forest.recode(&imported.category_codes).map_err(ArtifactError::Contradiction)?;
+    Ok(forest)
 }
 
 fn check_linear(linear: &Linear, manifest: &Manifest) -> Result<(), ArtifactError> {
@@ -246,14 +274,19 @@ fn check_linear(linear: &Linear, manifest: &Manifest) -> Result<(), ArtifactErro
     if linear.intercept.is_finite() { Ok(()) } else { Err(ArtifactError::Contradiction("its intercept is not a number".into())) }
 }
 
-fn write(manifest: &Manifest, trees: &str) -> Result<Vec<u8>, ArtifactError> {
+/// What only a later format holds needs its number, so that an older program names it instead of stumbling.
+fn format_version(manifest: &Manifest) -> u32 {
+    if manifest.imported.is_some() { 2 } else { 1 }
+}
+
+fn write(manifest: &Manifest, trees: &[u8]) -> Result<Vec<u8>, ArtifactError> {
     let mut json = serde_json::to_vec_pretty(manifest).map_err(|error| ArtifactError::Manifest(error.to_string()))?;
     json.push(b'\n');
+    let version = format_version(manifest);
     let mut file =
-        format!("{NAME_AND_VERSION}\n{}\n{}\n\n", announcement("manifest", &json), announcement("trees", trees.as_bytes()))
-            .into_bytes();
+        format!("{NAME} {version}\n{}\n{}\n\n", announcement("manifest", &json), announcement("trees", trees)).into_bytes();
     file.extend_from_slice(&json);
-    file.extend_from_slice(trees.as_bytes());
+    file.extend_from_slice(trees);
     Ok(file)
 }
 
@@ -261,22 +294,22 @@ fn announcement(part: &str, bytes: &[u8]) -> String {
     format!("{part} {} {}", bytes.len(), hex(&Sha256::digest(bytes)))
 }
 
-/// Takes the envelope off: manifest and trees, with their lengths and checksums as announced.
-fn open(file: &[u8]) -> Result<(&[u8], &[u8]), ArtifactError> {
+/// Takes the envelope off: version, manifest and trees, with their lengths and checksums as announced.
+fn open(file: &[u8]) -> Result<(u32, &[u8], &[u8]), ArtifactError> {
     let envelope = |problem: &str| ArtifactError::Envelope(problem.into());
     if file.len() as u64 > MAX_ARTIFACT_BYTES {
         return Err(envelope("it is larger than 2 GiB"));
     }
     let mut rest = file;
     let name = take_line(&mut rest).ok_or_else(|| envelope("its first line is missing"))?;
-    if name != NAME_AND_VERSION {
-        return Err(match name.strip_prefix("assay-model ") {
-            Some(version) if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) => {
-                ArtifactError::Newer { found: version.into() }
-            }
-            _ => envelope("its first line is not `assay-model 1`"),
-        });
-    }
+    let version = match name.strip_prefix(NAME).and_then(|rest| rest.strip_prefix(' ')) {
+        Some("1") => 1,
+        Some("2") => 2,
+        Some(version) if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) => {
+            return Err(ArtifactError::Newer { found: version.into() });
+        }
+        _ => return Err(envelope("its first line is not `assay-model 1`")),
+    };
     let manifest = announced(&mut rest, "manifest")?;
     let trees = announced(&mut rest, "trees")?;
     if take_line(&mut rest) != Some("") {
@@ -284,7 +317,7 @@ fn open(file: &[u8]) -> Result<(&[u8], &[u8]), ArtifactError> {
     }
     let manifest = checked(&mut rest, manifest, "manifest")?;
     let trees = checked(&mut rest, trees, "trees")?;
-    if rest.is_empty() { Ok((manifest, trees)) } else { Err(envelope("something follows its end")) }
+    if rest.is_empty() { Ok((version, manifest, trees)) } else { Err(envelope("something follows its end")) }
 }
 
 /// The length and checksum that a line of the envelope announces.
@@ -344,6 +377,7 @@ mod tests {
             ],
             linear,
             definition: None,
+            imported: None,
         }
     }
 
@@ -365,7 +399,7 @@ mod tests {
             let bytes = file(trees);
             let artifact = Artifact::read(&bytes).unwrap();
             let text = if trees { TREES } else { "" };
-            assert_eq!(write(artifact.manifest(), text).unwrap(), bytes);
+            assert_eq!(write(artifact.manifest(), text.as_bytes()).unwrap(), bytes);
             assert_eq!(artifact.probability(&[2.5, 3.0]).to_bits(), artifact.manifest().golden[1].probability.to_bits());
         }
     }
@@ -396,16 +430,19 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_named() {
-        let newer = String::from_utf8(file(false)).unwrap().replacen("assay-model 1", "assay-model 2", 1);
+        let newer = String::from_utf8(file(false)).unwrap().replacen("assay-model 1", "assay-model 3", 1);
         let error = Artifact::read(newer.as_bytes()).unwrap_err().to_string();
-        assert_eq!(error, "the model has format 2, and this program reads format 1: update assay, or train the model again");
+        assert_eq!(
+            error,
+            "the model has format 3, and this program reads formats 1 and 2: update assay, or train the model again"
+        );
     }
 
     /// A model whose checksums are right but whose leaf was altered must not serve: its golden rows tell.
     #[test]
     fn an_altered_leaf_with_right_checksums_fails_its_golden_rows() {
         let artifact = Artifact::read(&file(true)).unwrap();
-        let forged = write(artifact.manifest(), &TREES.replace("0.5", "0.51")).unwrap();
+        let forged = write(artifact.manifest(), TREES.replace("0.5", "0.51").as_bytes()).unwrap();
         assert!(matches!(Artifact::read(&forged), Err(ArtifactError::Golden { row: 2, .. })));
     }
 
@@ -414,7 +451,7 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Manifest), trees: &str| {
             let mut manifest = Artifact::read(&file(!trees.is_empty())).unwrap().manifest().clone();
             change(&mut manifest);
-            Artifact::read(&write(&manifest, trees).unwrap()).unwrap_err().to_string()
+            Artifact::read(&write(&manifest, trees.as_bytes()).unwrap()).unwrap_err().to_string()
         };
         assert!(refused(&|manifest| manifest.features.truncate(1), TREES).contains("its trees take 2 features"));
         assert!(refused(&|manifest| manifest.features[0].name = "x".into(), TREES).contains("fingerprint"));

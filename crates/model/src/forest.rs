@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod lightgbm_text;
+mod probe;
 mod recode;
 mod ubjson;
 pub mod xgboost;

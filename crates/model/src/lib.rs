@@ -2,8 +2,8 @@
 //!
 //! Read in this order: a row is made of [`feature`]s; a [`forest`] or a [`linear`] model turns it into a margin (log-odds);
 //! [`calibration`] turns the margin into a probability, [`explain`] tells what each feature did to it; an [`artifact`] holds all of that in one
-//! file, checked before use;
-//! [`metrics`] says how good probabilities were once the labels are known.
+//! file, checked before use; [`foreign`] makes one of a model that another program trained; [`metrics`] says how good probabilities were
+//! once the labels are known.
 //!
 //! Everything here is a deterministic function of its arguments: no clock, no randomness, no files, no platform maths.
 
@@ -11,6 +11,7 @@ pub mod artifact;
 pub mod calibration;
 pub mod explain;
 pub mod feature;
+pub mod foreign;
 pub mod forest;
 pub mod linear;
 pub mod manifest;
@@ -19,6 +20,7 @@ pub mod metrics;
 pub use artifact::{Artifact, ArtifactError};
 pub use calibration::Calibration;
 pub use feature::{Feature, FeatureKind};
+pub use foreign::Foreign;
 pub use forest::Forest;
 pub use linear::Linear;
 pub use manifest::Manifest;

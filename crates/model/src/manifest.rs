@@ -41,6 +41,59 @@ pub struct Manifest {
     /// The SQL that made its features out of transactions, when something did.
     #[serde(default)]
     pub definition: Option<String>,
+    /// Where it came from when another program trained it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
+}
+
+impl Manifest {
+    /// What learnt it, and whether that was elsewhere: a word for logs, metrics and reports.
+    pub fn learner_name(&self) -> &'static str {
+        match self.imported.as_ref().map(|imported| imported.format) {
+            None => self.learner.name(),
+            Some(TreesFormat::LightgbmText) => "imported-lightgbm",
+            Some(TreesFormat::XgboostJson | TreesFormat::XgboostUbjson) => "imported-xgboost",
+            Some(TreesFormat::LinearJson) => "imported-logistic",
+        }
+    }
+}
+
+/// The origin of a model that another program trained. Nothing is known of its training rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Imported {
+    /// What its file was, and what the trees of the artifact are.
+    pub format: TreesFormat,
+    /// SHA-256, in hex, of that file.
+    pub sha256: String,
+    /// By place of the feature: the code that the trees have for each level, where levels are texts.
+    pub category_codes: BTreeMap<usize, Vec<u32>>,
+}
+
+/// Formats in which other programs write models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TreesFormat {
+    /// LightGBM's text.
+    LightgbmText,
+    /// XGBoost's JSON.
+    XgboostJson,
+    /// XGBoost's UBJSON.
+    XgboostUbjson,
+    /// Coefficients in JSON; the artifact keeps them in its manifest.
+    LinearJson,
+}
+
+impl TreesFormat {
+    /// The format in words.
+    pub fn described(self) -> &'static str {
+        match self {
+            Self::LightgbmText => "a LightGBM model (text)",
+            Self::XgboostJson => "an XGBoost model (JSON)",
+            Self::XgboostUbjson => "an XGBoost model (UBJSON)",
+            Self::LinearJson => "a logistic regression (JSON)",
+        }
+    }
 }
 
 /// What learnt the model.

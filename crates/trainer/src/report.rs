@@ -37,10 +37,10 @@ pub struct ModelSummary {
     pub label: String,
     /// How many features a row has.
     pub features: usize,
-    /// Rows the model learnt from.
-    pub rows_trained: u64,
+    /// Rows the model learnt from; not known of a model trained elsewhere.
+    pub rows_trained: Option<u64>,
     /// Frauds among them.
-    pub frauds_trained: u64,
+    pub frauds_trained: Option<u64>,
     /// Where those rows lie in time or in the file, in words.
     pub training_range: String,
     /// Every setting that had a say, as name and value, in reading order.
@@ -282,12 +282,13 @@ fn costs(evaluation: &Evaluation) -> String {
 }
 
 fn making(model: &ModelSummary) -> String {
+    let known = |rows: Option<u64>| rows.map_or("not known".to_owned(), |rows| count(rows as f64));
     let made_from = [
         ("Learner".to_owned(), isolate(&model.learner)),
         ("Label".to_owned(), isolate(&model.label)),
         ("Features".to_owned(), count(model.features as f64)),
-        ("Rows learnt from".to_owned(), count(model.rows_trained as f64)),
-        ("Frauds among them".to_owned(), count(model.frauds_trained as f64)),
+        ("Rows learnt from".to_owned(), known(model.rows_trained)),
+        ("Frauds among them".to_owned(), known(model.frauds_trained)),
         ("Their range".to_owned(), isolate(&model.training_range)),
     ];
     let settings = model.settings.iter().map(|(name, value)| (isolate(name), isolate(value)));

@@ -277,6 +277,7 @@ impl Maker<'_> {
             golden: golden(data, &split.test),
             linear: learnt.linear.clone(),
             definition: options.definition.clone(),
+            imported: None,
         }
     }
 }
@@ -293,7 +294,7 @@ const GOLDEN_ROWS: usize = 8;
 const BASELINE_BINS: usize = 10;
 
 /// Some frauds and some genuine rows, spread evenly over `rows`; their probabilities are filled in when the artifact is built.
-fn golden(data: &Dataset, rows: &[usize]) -> Vec<GoldenRow> {
+pub(crate) fn golden(data: &Dataset, rows: &[usize]) -> Vec<GoldenRow> {
     let of_class = |fraud: bool| rows.iter().copied().filter(|&row| data.fraud[row] == fraud).collect::<Vec<_>>();
     let spread_out = |rows: Vec<usize>| {
         let step = rows.len().div_ceil(GOLDEN_ROWS).max(1);
@@ -313,7 +314,7 @@ fn quality(evaluation: &Evaluation) -> BTreeMap<String, Interval> {
     finite.map(|figure| (figure.key.clone(), Interval { value: figure.value, low: figure.low, high: figure.high })).collect()
 }
 
-fn baselines(data: &Dataset, rows: &[usize]) -> Vec<Histogram> {
+pub(crate) fn baselines(data: &Dataset, rows: &[usize]) -> Vec<Histogram> {
     data.features
         .iter()
         .zip(&data.columns)
@@ -328,7 +329,7 @@ fn baselines(data: &Dataset, rows: &[usize]) -> Vec<Histogram> {
 }
 
 /// Shares of numbers between their own deciles.
-fn spread(values: &[f64]) -> Histogram {
+pub(crate) fn spread(values: &[f64]) -> Histogram {
     let mut present: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
     present.sort_unstable_by(f64::total_cmp);
     let mut edges: Vec<f64> = match present.len() {

@@ -300,12 +300,13 @@ pub fn model_summary(artifact: &Artifact, notes: Vec<String>) -> ModelSummary {
     let manifest = artifact.manifest();
     let training = &manifest.training;
     ModelSummary {
-        learner: manifest.learner.name().replace('-', " "),
+        learner: manifest.learner_name().replace('-', " "),
         label: manifest.label.clone(),
         features: manifest.features.len(),
-        rows_trained: training.rows,
-        frauds_trained: training.frauds,
+        rows_trained: manifest.imported.is_none().then_some(training.rows),
+        frauds_trained: manifest.imported.is_none().then_some(training.frauds),
         training_range: match (&training.time_column, training.time_range) {
+            _ if manifest.imported.is_some() => "not known: the model was trained elsewhere".into(),
             (Some(column), Some((first, last))) => format!("{column} {first} to {last}"),
             _ => "rows drawn by chance".into(),
         },

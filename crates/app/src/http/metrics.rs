@@ -169,7 +169,7 @@ fn describe(registry: &Registry, manifest: &Manifest) {
         registered(registry, IntGaugeVec::new(Opts::new(name, help), &names)).with_label_values(&values).set(1);
     };
     let labels = [
-        ("learner", manifest.learner.name()),
+        ("learner", manifest.learner_name()),
         ("fingerprint", &manifest.fingerprint),
         ("made_by", &manifest.made_by),
         ("features", &manifest.features.len().to_string()),

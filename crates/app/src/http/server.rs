@@ -129,7 +129,7 @@ fn announce(shared: &Shared, address: SocketAddr) {
     let manifest = shared.model.manifest();
     tracing::info!(
         model = shared.settings.model_path,
-        learner = manifest.learner.name(),
+        learner = manifest.learner_name(),
         features = manifest.features.len(),
         threads = shared.settings.threads,
         address = %address,

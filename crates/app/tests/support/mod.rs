@@ -37,6 +37,7 @@ pub fn model(features: Vec<Feature>, linear: Option<Linear>, trees: &str) -> (Ar
         golden: vec![golden],
         linear,
         definition: None,
+        imported: None,
     };
     Artifact::build(manifest, trees).unwrap()
 }

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Child, Forest, ForestError, MAX_CATEGORY_WORDS, MAX_FEATURES, MAX_TREES, Missing, Node, Precision, Split, Tree};
+use super::{
+    Child, Forest, ForestError, MAX_CATEGORY_WORDS, MAX_FEATURES, MAX_TREES, Missing, Node, Precision, Split, Tree,
+    ZERO_THRESHOLD,
+};
 
 type Fields<'a> = BTreeMap<&'a str, &'a str>;
 
@@ -161,7 +164,19 @@ fn split(decision: u8, threshold: f64, categories: &Categories, words_left: &mut
         2 => Missing::NaN,
         _ => return Err("its rule for missing values is unknown".into()),
     };
-    Ok(Split::AtMost { threshold, missing, missing_goes_yes: decision & 2 != 0 })
+    Ok(Split::AtMost { threshold: beyond_zero(threshold), missing, missing_goes_yes: decision & 2 != 0 })
+}
+
+/// LightGBM takes every value this close to zero for zero when it reads a row. The same question is asked without changing the value by
+/// a threshold on the other side of such values.
+fn beyond_zero(threshold: f64) -> f64 {
+    if (0.0..ZERO_THRESHOLD).contains(&threshold) {
+        ZERO_THRESHOLD
+    } else if (-ZERO_THRESHOLD..0.0).contains(&threshold) {
+        (-ZERO_THRESHOLD).next_down()
+    } else {
+        threshold
+    }
 }
 
 /// A child is a node's index, or a leaf's index written as its bitwise complement.
@@ -273,6 +288,20 @@ mod tests {
         assert_eq!(forest.margin(&[2.0, f64::NAN]), -1.0);
         assert_eq!(forest.margin(&[2.0, 1e300]), -1.0);
         assert_eq!(forest.gain_by_feature(), [3.0, 2.0]);
+    }
+
+    #[test]
+    fn what_is_nearly_zero_is_zero() {
+        for (threshold, nearly_zero_goes_yes) in
+            [("0", true), ("1e-40", true), ("-1e-40", false), ("-1.0000000180025095e-35", false)]
+        {
+            let forest = forest(&SMALL.replace("threshold=1.5 0", &format!("threshold={threshold} 0"))).unwrap();
+            for value in [0.0, -0.0, 1e-36, -1e-36, 1e-35_f32.into(), (-1e-35_f32).into()] {
+                assert_eq!(forest.margin(&[value, 0.0]) == 0.25, nearly_zero_goes_yes, "{value} at {threshold}");
+            }
+            assert_eq!(forest.margin(&[1.1e-35, 0.0]), -1.0);
+            assert_eq!(forest.margin(&[-1.1e-35, 0.0]), 0.25);
+        }
     }
 
     #[test]

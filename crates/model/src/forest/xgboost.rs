@@ -25,8 +25,9 @@ pub struct XgboostModel {
     pub forest: Forest,
     /// Names of the features; none when it was trained on bare numbers.
     pub names: Vec<String>,
-    /// The texts of categories in the order of their codes, by feature, where it was trained on a data frame.
-    pub categories: BTreeMap<usize, Vec<String>>,
+    /// The texts of categories in the order of their codes, by feature, where it was trained on a data frame; `None` where they hold
+    /// letters beyond ASCII. XGBoost's Python package (3.2) counts letters where it should count bytes, and so cuts such texts anywhere.
+    pub categories: BTreeMap<usize, Option<Vec<String>>>,
     /// The objective by its name.
     pub objective: String,
     /// What boosted: `gbtree` or `dart`.
@@ -59,7 +60,15 @@ pub fn from_ubjson(bytes: &[u8]) -> Result<XgboostModel, ForestError> {
 }
 
 fn unreadable(format: &str, error: &dyn std::error::Error) -> ForestError {
-    ForestError::Header(format!("this is not XGBoost's {format}: {error}"))
+    ForestError::Header(format!("this is not XGBoost's {format}: {}", without_values(&error.to_string())))
+}
+
+/// What `serde` found wrong, without the value that it found there.
+pub(crate) fn without_values(problem: &str) -> String {
+    match problem.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("something else stands where {expected} is due"),
+        None => problem.to_owned(),
+    }
 }
 
 #[derive(Deserialize)]
@@ -321,7 +330,7 @@ impl Trees {
 
 impl Categories {
     /// The texts of each feature that has some, in the order of their codes.
-    fn texts(&self, feature_count: usize) -> Result<BTreeMap<usize, Vec<String>>, ForestError> {
+    fn texts(&self, feature_count: usize) -> Result<BTreeMap<usize, Option<Vec<String>>>, ForestError> {
         if self.enc.len() > feature_count {
             return header("it has categories of more features than there are");
         }
@@ -331,10 +340,10 @@ impl Categories {
 }
 
 impl Encoded {
-    fn texts(&self) -> Result<Vec<String>, ForestError> {
+    fn texts(&self) -> Result<Option<Vec<String>>, ForestError> {
         let damaged = || ForestError::Header("its categories are damaged".into());
         let Some(offsets) = &self.offsets else {
-            return Ok(self.values.iter().map(ToString::to_string).collect());
+            return Ok(Some(self.values.iter().map(ToString::to_string).collect()));
         };
         // Bytes are written as if they were signed.
         let byte = |value: &serde_json::Number| {
@@ -342,11 +351,14 @@ impl Encoded {
             u8::try_from(value).ok().or_else(|| i8::try_from(value).ok().map(i8::cast_unsigned))
         };
         let bytes: Vec<u8> = self.values.iter().map(|value| byte(value).ok_or_else(damaged)).collect::<Result<_, _>>()?;
+        if !bytes.is_ascii() {
+            return Ok(None);
+        }
         let text = |bounds: &[usize]| {
             let bytes = bytes.get(bounds[0]..bounds[1]).ok_or_else(damaged)?;
             String::from_utf8(bytes.to_vec()).map_err(|_| damaged())
         };
-        offsets.windows(2).map(text).collect()
+        offsets.windows(2).map(text).collect::<Result<_, _>>().map(Some)
     }
 }
 
@@ -532,7 +544,7 @@ mod tests {
     /// Two splits: feature 0 below 1.5 (missing goes left), then on its right category 1 or 33 of feature 1 (missing goes right).
     const SMALL: &str = r#"{"learner": {"attributes": {}, "feature_names": ["a", "b"], "feature_types": ["float", "c"],
         "gradient_booster": {"name": "gbtree", "model": {
-            "cats": {"enc": [{"offsets": [], "values": []}, {"offsets": [0, 1, 3], "values": [65, -61, -97]}],
+            "cats": {"enc": [{"offsets": [], "values": []}, {"offsets": [0, 1, 3], "values": [65, 66, 67]}],
                 "feature_segments": [0, 0, 2], "sorted_idx": [0, 1]},
             "gbtree_model_param": {"num_parallel_tree": "1", "num_trees": "1"}, "iteration_indptr": [0, 1], "tree_info": [0],
             "trees": [{"base_weights": [0, 0, 0, 0, 0], "categories": [1, 33], "categories_nodes": [2], "categories_segments": [0],
@@ -570,7 +582,9 @@ mod tests {
         assert_eq!(forest.margin(&[1.5, 1e300]), 0.5);
         assert_eq!(forest.gain_by_feature(), [3.0, 2.0]);
         assert_eq!((forest.trees[0].nodes[0].cover, &*forest.trees[0].leaf_covers), (9.0, &[4.0, 3.0, 2.0][..]));
-        assert_eq!(model.categories, BTreeMap::from([(1, vec!["A".to_owned(), "ß".to_owned()])]));
+        assert_eq!(model.categories, BTreeMap::from([(1, Some(vec!["A".to_owned(), "BC".to_owned()]))]));
+        let cut = changed("[65, 66, 67]", "[65, -61, -97]").unwrap();
+        assert_eq!(cut.categories, BTreeMap::from([(1, None)]));
     }
 
     #[test]

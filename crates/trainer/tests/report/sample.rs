@@ -26,8 +26,8 @@ pub fn report<'a>(evaluations: &'a [Evaluation], importance: &'a [Importance]) -
             learner: "boosted trees".into(),
             label: "Class".into(),
             features: 30,
-            rows_trained: 227_845,
-            frauds_trained: 417,
+            rows_trained: Some(227_845),
+            frauds_trained: Some(417),
             training_range: "first 80 % by Time, from 0 to 145,247".into(),
             settings: [
                 ("trees", "212, stopped early out of 1,000"),
