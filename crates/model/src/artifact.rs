@@ -11,13 +11,14 @@
 //!
 //! Reading allocates no more than a few times the file, executes nothing, and scores the golden rows before it answers.
 
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
 use crate::explain::{ExplainError, Explainer, ForestExplainer};
 use crate::forest::batch::BatchForest;
 use crate::forest::{ForestError, xgboost};
 use crate::manifest::{TreesFormat, fingerprint, hex};
 use crate::{Feature, FeatureKind, Forest, Linear, Manifest, calibration};
-use sha2::{Digest, Sha256};
-use thiserror::Error;
 
 /// Larger files are refused unread.
 pub const MAX_ARTIFACT_BYTES: u64 = 2 << 30;
