@@ -1,12 +1,14 @@
 //! The HTTP side of `assay serve`: a model behind hyper, with limits on everything a client can make grow.
 //!
 //! Read in this order: [`server`] starts threads and ends them; each has a [`worker`] that accepts connections and watches
-//! their time; a [`connection`] speaks HTTP; the [`router`] finds the endpoint; [`predict`] is the one that scores.
+//! their time; a [`connection`] speaks HTTP; the [`router`] finds the endpoint; [`predict`] is the one that scores, and
+//! the [`doors`] beside it speak the protocols of other servers.
 
 mod answer;
 mod body;
 mod connection;
 mod cors;
+mod doors;
 mod endpoints;
 mod lifecycle;
 mod limits;

@@ -18,8 +18,8 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span};
 
-pub use error::DefinitionError;
 use error::Source;
+pub use error::{DefinitionError, did_you_mean};
 
 use crate::plan::Plan;
 

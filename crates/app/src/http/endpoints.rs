@@ -8,10 +8,12 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 
 use super::answer::{self, Answer};
+use super::body::{self, Body};
+use super::doors::{self, Door};
 use super::progress::Progress;
 use super::refusal::Refusal;
 use super::worker::Worker;
-use super::{body, cors, metrics, predict, router};
+use super::{cors, metrics, predict, router};
 use crate::clock;
 
 /// Names of what can answer; the table of routes says where.
@@ -29,6 +31,8 @@ pub enum Endpoint {
     Metrics,
     /// What all of this is.
     OpenApi,
+    /// The model, for clients of other servers.
+    Door(Door),
 }
 
 /// Answers `request` at `endpoint`.
@@ -42,16 +46,13 @@ pub async fn answer(endpoint: Endpoint, request: Request<Incoming>, worker: &Rc<
         Endpoint::Ready => answer::refusal(&Refusal::Draining),
         Endpoint::Metrics => answer::text(metrics::CONTENT_TYPE, shared.metrics.text()),
         Endpoint::OpenApi => answer::json(shared.openapi.clone()),
+        Endpoint::Door(door) => doors::answer(door, request, worker, progress).await,
     }
 }
 
 async fn predict(request: Request<Incoming>, worker: &Rc<Worker>, progress: &Rc<Progress>) -> Answer {
     let (head, incoming) = request.into_parts();
-    let body = if has_body(&head.headers, &incoming) {
-        body::read(incoming, worker, progress).await
-    } else {
-        Err(Refusal::LengthRequired)
-    };
+    let body = whole_body(&head.headers, incoming, worker, progress).await;
     let shared = &worker.shared;
     let mut answer = router::answer_or_500(&shared.metrics.failures, || {
         body.and_then(|body| score(&body, worker)).map_or_else(|refusal| answer::refusal(&refusal), answer::json)
@@ -60,8 +61,15 @@ async fn predict(request: Request<Incoming>, worker: &Rc<Worker>, progress: &Rc<
     answer
 }
 
-fn has_body(headers: &HeaderMap, incoming: &Incoming) -> bool {
-    !incoming.is_end_stream() || headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
+/// All of a request's body.
+pub async fn whole_body(
+    headers: &HeaderMap,
+    incoming: Incoming,
+    worker: &Worker,
+    progress: &Rc<Progress>,
+) -> Result<Body, Refusal> {
+    let has_body = !incoming.is_end_stream() || headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+    if has_body { body::read(incoming, worker, progress).await } else { Err(Refusal::LengthRequired) }
 }
 
 fn score(body: &[u8], worker: &Worker) -> Result<Vec<u8>, Refusal> {

@@ -29,7 +29,7 @@ const OTHER: &str = "other";
 
 const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::OPTIONS];
 
-const STATUSES: [StatusCode; 11] = [
+const STATUSES: [StatusCode; 12] = [
     StatusCode::OK,
     StatusCode::NO_CONTENT,
     StatusCode::BAD_REQUEST,
@@ -38,6 +38,7 @@ const STATUSES: [StatusCode; 11] = [
     StatusCode::REQUEST_TIMEOUT,
     StatusCode::LENGTH_REQUIRED,
     StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
     StatusCode::IM_A_TEAPOT,

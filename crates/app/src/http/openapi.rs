@@ -18,6 +18,15 @@ pub fn document(features: &[Feature], threshold: &Threshold) -> Bytes {
         "maxItems": features.len(),
         "prefixItems": features.iter().map(value).collect::<Vec<_>>(),
     });
+    let named = features.iter().map(|feature| (feature.name.clone(), value(feature))).collect::<serde_json::Map<_, _>>();
+    let needed = features.iter().filter(|feature| !feature.missing_seen).map(|feature| feature.name.as_str());
+    document["components"]["schemas"]["Transaction"] = json!({
+        "type": "object",
+        "description": "The values of one transaction by the names of the model's features.",
+        "properties": named,
+        "required": needed.collect::<Vec<_>>(),
+        "additionalProperties": false,
+    });
     document["components"]["schemas"]["Scores"]["x-threshold"] = threshold.probability.into();
     document.to_string().into()
 }

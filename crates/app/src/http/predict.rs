@@ -4,7 +4,7 @@
 //! does not take goes to [`slow`], on `serde_json`, whose work is to say what is wrong and where. A test holds them equal.
 
 mod fast;
-mod number;
+pub mod number;
 mod slow;
 
 use std::fmt;
@@ -18,6 +18,15 @@ use super::refusal::Refusal;
 pub struct Scratch {
     rows: Vec<f64>,
     probabilities: Vec<f64>,
+}
+
+impl Scratch {
+    /// The rows of the last request forgotten, their room kept up to a limit.
+    pub fn empty(&mut self) -> &mut Vec<f64> {
+        self.rows.clear();
+        self.rows.shrink_to(NUMBERS_KEPT);
+        &mut self.rows
+    }
 }
 
 /// Numbers that a scratch buffer may keep between requests; what a larger request needed is given back.
@@ -46,9 +55,7 @@ impl fmt::Display for Place {
 
 /// Reads the rows of `body` into `scratch` and says how many there are.
 pub fn read(body: &[u8], model: &Artifact, rows_limit: usize, scratch: &mut Scratch) -> Result<usize, Refusal> {
-    let rows = &mut scratch.rows;
-    rows.clear();
-    rows.shrink_to(NUMBERS_KEPT);
+    let rows = scratch.empty();
     match fast::read(body, model.features(), rows_limit, rows) {
         Some(count) => Ok(count),
         None => slow::read(body, model.features(), rows_limit, rows),
@@ -57,9 +64,14 @@ pub fn read(body: &[u8], model: &Artifact, rows_limit: usize, scratch: &mut Scra
 
 /// Scores the rows that [`read`] left in `scratch`, and writes the answer's JSON.
 pub fn score(model: &Artifact, scratch: &mut Scratch) -> Vec<u8> {
+    json(probabilities(model, scratch))
+}
+
+/// Scores the rows in `scratch`.
+pub fn probabilities<'s>(model: &Artifact, scratch: &'s mut Scratch) -> &'s [f64] {
     scratch.probabilities.clear();
     model.probabilities(&scratch.rows, &mut scratch.probabilities);
-    json(&scratch.probabilities)
+    &scratch.probabilities
 }
 
 fn json(probabilities: &[f64]) -> Vec<u8> {

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::doors::DoorRefusal;
 use super::predict::Place;
 
 /// One reason. Sentences name places, limits and features of the model, never a submitted value.
@@ -111,6 +112,9 @@ pub enum Refusal {
     /// `/ready` on the way out.
     #[error("the server is shutting down; use another one")]
     Draining,
+    /// What one of the doors beside `/predict` does not take.
+    #[error(transparent)]
+    Door(#[from] DoorRefusal),
     /// A defect of ours.
     #[error("the server failed to answer; this is a defect, and its log says where")]
     Internal,
@@ -130,6 +134,7 @@ impl Refusal {
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::Door(refusal) => refusal.status(),
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -164,6 +169,7 @@ impl Refusal {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Busy => "busy",
             Self::Draining => "draining",
+            Self::Door(refusal) => refusal.code(),
             Self::Internal => "internal",
         }
     }
@@ -184,11 +190,12 @@ struct Body {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::http::doors;
 
     /// Every reason there is.
     pub fn one_of_each() -> Vec<Refusal> {
         let place = || Place::new(1, 2, "amount");
-        vec![
+        let mut all = vec![
             Refusal::NoFeatures,
             Refusal::NoFeatureValues,
             Refusal::NotUtf8,
@@ -210,7 +217,9 @@ pub mod tests {
             Refusal::Busy,
             Refusal::Draining,
             Refusal::Internal,
-        ]
+        ];
+        all.extend(doors::refusals().into_iter().map(Refusal::from));
+        all
     }
 
     #[test]

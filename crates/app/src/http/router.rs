@@ -9,6 +9,7 @@ use hyper::header::{ALLOW, CONNECTION, HeaderValue};
 use hyper::{Method, Request};
 
 use super::answer::{self, Answer};
+use super::doors::Door;
 use super::endpoints::{self, Endpoint};
 use super::progress::{Progress, Stage};
 use super::refusal::Refusal;
@@ -19,7 +20,7 @@ use crate::clock;
 pub struct Route {
     /// The method; a GET route answers HEAD too.
     pub method: Method,
-    /// The whole path.
+    /// The whole path; a segment in braces stands for any that is not empty.
     pub path: &'static str,
     /// Who may call it.
     pub scope: Scope,
@@ -46,7 +47,25 @@ pub const ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/ready", scope: Scope::Public, endpoint: Endpoint::Ready },
     Route { method: Method::GET, path: "/metrics", scope: Scope::Metrics, endpoint: Endpoint::Metrics },
     Route { method: Method::GET, path: "/openapi.json", scope: Scope::Public, endpoint: Endpoint::OpenApi },
+    door(Method::POST, "/v1/score", Scope::Score, Door::Score),
+    door(Method::POST, "/invocations", Scope::Score, Door::Invocations),
+    door(Method::GET, "/ping", Scope::Public, Door::Ping),
+    door(Method::GET, "/version", Scope::Public, Door::Version),
+    door(Method::GET, "/v2", Scope::Public, Door::Server),
+    door(Method::GET, "/v2/", Scope::Public, Door::Server),
+    door(Method::GET, "/v2/health/live", Scope::Public, Door::ServerLive),
+    door(Method::GET, "/v2/health/ready", Scope::Public, Door::ServerReady),
+    door(Method::GET, "/v2/models/{model}", Scope::Score, Door::Model),
+    door(Method::GET, "/v2/models/{model}/ready", Scope::Public, Door::ModelReady),
+    door(Method::POST, "/v2/models/{model}/infer", Scope::Score, Door::Infer),
+    door(Method::GET, "/v2/models/{model}/versions/{version}", Scope::Score, Door::Model),
+    door(Method::GET, "/v2/models/{model}/versions/{version}/ready", Scope::Public, Door::ModelReady),
+    door(Method::POST, "/v2/models/{model}/versions/{version}/infer", Scope::Score, Door::Infer),
 ];
+
+const fn door(method: Method, path: &'static str, scope: Scope, door: Door) -> Route {
+    Route { method, path, scope, endpoint: Endpoint::Door(door) }
+}
 
 /// Answers one request.
 pub async fn answer(request: Request<Incoming>, worker: Rc<Worker>, progress: Rc<Progress>) -> Result<Answer, Infallible> {
@@ -103,13 +122,22 @@ impl Found {
 fn find(method: &Method, path: &str) -> Found {
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let mut found = Found::Nothing;
-    for route in ROUTES.iter().filter(|route| route.path == path) {
+    for route in ROUTES.iter().filter(|route| is_at(route.path, path)) {
         if route.method == *method {
             return Found::Route(route);
         }
         found = Found::OtherMethod { path: route.path };
     }
     found
+}
+
+/// Whether `path` is where a route says, segment by segment.
+fn is_at(route: &str, path: &str) -> bool {
+    let fits = |(expected, found): (&str, &str)| expected == found || (expected.starts_with('{') && !found.is_empty());
+    route == path
+        || (route.contains('{')
+            && route.split('/').count() == path.split('/').count()
+            && route.split('/').zip(path.split('/')).all(fits))
 }
 
 fn method_not_allowed(path: &str) -> Answer {
@@ -152,6 +180,18 @@ mod tests {
         assert!(matches!(find(&Method::HEAD, "/health"), Found::Route(_)));
         assert!(matches!(find(&Method::GET, "/predict"), Found::OtherMethod { path: "/predict" }));
         assert!(matches!(find(&Method::GET, "/predict/"), Found::Nothing));
+        let route = |method, path| match find(method, path) {
+            Found::Route(route) => route.path,
+            _ => "",
+        };
+        assert_eq!(route(&Method::GET, "/v2/models/fraud"), "/v2/models/{model}");
+        assert_eq!(route(&Method::POST, "/v2/models/fraud/infer"), "/v2/models/{model}/infer");
+        assert_eq!(route(&Method::GET, "/v2/models/a%2Fb/versions/7"), "/v2/models/{model}/versions/{version}");
+        for nowhere in
+            ["/v2/models/", "/v2/models//infer", "/v2/models/a/b", "/v2/models/a/versions//infer", "/v2/models/a/ready/"]
+        {
+            assert!(matches!(find(&Method::GET, nowhere), Found::Nothing), "{nowhere}");
+        }
         assert_eq!(allowed("/predict"), "POST, OPTIONS");
         assert_eq!(allowed("/health"), "GET, HEAD");
     }

@@ -76,7 +76,7 @@ impl Source<'_> {
 }
 
 /// ", did you mean `…`?" with the name that is nearest, when one is near.
-pub(super) fn did_you_mean<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub fn did_you_mean<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near =
         known.map(|name| (distance(&wanted.to_lowercase(), &name.to_lowercase()), name)).min_by_key(|(distance, _)| *distance);
     match near {
