@@ -47,7 +47,7 @@ struct Slot {
 #[derive(Clone, Debug)]
 enum Question {
     AtMost { missing: Missing, missing_goes_yes: bool },
-    OneOf { levels: Vec<u32> },
+    Answer(Split),
 }
 
 /// Trees whose paths need the same rule.
@@ -308,7 +308,7 @@ impl Slot {
             Question::AtMost { missing, missing_goes_yes } if missing.includes(value) => answer(*missing_goes_yes),
             Question::AtMost { .. } if value.is_nan() => 0.0,
             Question::AtMost { .. } => value,
-            Question::OneOf { levels } => answer(Split::OneOf { levels: levels.clone() }.says_yes(value)),
+            Question::Answer(split) => answer(split.says_yes(value)),
         }
     }
 }
@@ -331,8 +331,8 @@ impl Slots {
                 }
                 (place, threshold)
             }
-            Split::OneOf { levels } => {
-                self.slots.push(Slot { feature, question: Question::OneOf { levels: levels.clone() } });
+            Split::OneOf { .. } => {
+                self.slots.push(Slot { feature, question: Question::Answer(split.clone()) });
                 (next, 0.0)
             }
         }

@@ -14,7 +14,8 @@ fn any_split() -> impl Strategy<Value = Split> {
     prop_oneof![
         4 => ((-4..12_i32), missing, any::<bool>())
             .prop_map(|(threshold, missing, missing_goes_yes)| Split::AtMost { threshold: threshold.into(), missing, missing_goes_yes }),
-        1 => prop::collection::vec(any::<u32>(), 0..2).prop_map(|levels| Split::OneOf { levels }),
+        1 => (prop::collection::vec(any::<u32>(), 0..2), any::<bool>())
+            .prop_map(|(levels, missing_goes_yes)| Split::OneOf { levels, missing_goes_yes }),
     ]
 }
 
