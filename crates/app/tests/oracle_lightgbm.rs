@@ -171,8 +171,10 @@ fn lightgbm_explains_every_score_the_same() {
             for (ours, theirs) in ours.contributions.iter().chain([&ours.expected]).zip(theirs) {
                 assert!((ours - theirs * slope).abs() < 1e-9, "{way}, row {number}: {ours} is not {theirs}");
             }
-            let plain = explain_plainly(&forest, row).unwrap();
-            assert!(ours.contributions.iter().zip(&plain.contributions).all(|(ours, plain)| (ours - plain).abs() < 1e-9));
+            if number % 25 == 0 {
+                let plain = explain_plainly(&forest, row).unwrap();
+                assert!(ours.contributions.iter().zip(&plain.contributions).all(|(ours, plain)| (ours - plain).abs() < 1e-9));
+            }
             let sum = ours.expected + ours.contributions.iter().sum::<f64>();
             assert!((sum - forest.margin(row)).abs() < 1e-9, "{way}, row {number}: {sum}");
         }
