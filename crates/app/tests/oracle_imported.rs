@@ -96,7 +96,7 @@ fn lightgbm_models_score_as_in_lightgbm() {
     for case in cases("lightgbm") {
         let furthest = furthest(&case, ulps);
         println!("{}: probabilities at most {furthest} ulp apart", case.name);
-        assert!(furthest <= 2, "{}: probabilities are {furthest} ulp apart", case.name);
+        assert!(furthest <= 1, "{}: probabilities are {furthest} ulp apart", case.name);
     }
 }
 

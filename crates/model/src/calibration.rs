@@ -1,5 +1,7 @@
 //! From a margin (log-odds as the learner left them) to a probability that means what it says.
 
+mod exponential;
+
 use serde::{Deserialize, Serialize};
 
 /// How a margin becomes a probability.
@@ -8,7 +10,9 @@ use serde::{Deserialize, Serialize};
 pub enum Calibration {
     /// The logistic function of the margin.
     None,
-    /// The same worked out in `f32`, as XGBoost does it, so that its own probabilities come out.
+    /// The same worked out as LightGBM does it, so that its own probabilities come out.
+    Double,
+    /// The same worked out in `f32`, as XGBoost does it.
     Single,
     /// The logistic function of `slope × margin + intercept` (Platt, 1999).
     Platt {
@@ -31,6 +35,7 @@ impl Calibration {
     pub fn probability(&self, margin: f64) -> f64 {
         match self {
             Self::None => logistic(margin),
+            Self::Double => logistic_double(margin),
             Self::Single => logistic_single(margin),
             Self::Platt { slope, intercept } => logistic(slope * margin + intercept),
             Self::Isotonic { margins, probabilities } => interpolate(margins, probabilities, margin),
@@ -40,7 +45,7 @@ impl Calibration {
     /// What is wrong with it, if anything: a calibration that reverses the order or leaves 0…1 is refused on loading.
     pub fn problem(&self) -> Option<&'static str> {
         match self {
-            Self::None | Self::Single => None,
+            Self::None | Self::Double | Self::Single => None,
             Self::Platt { slope, intercept } => {
                 (!(slope.is_finite() && *slope > 0.0 && intercept.is_finite())).then_some("its slope is not above 0")
             }
@@ -62,27 +67,15 @@ pub fn logistic(x: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-x))
 }
 
-/// `1 / (1 + e^-x)`, every step rounded to `f32`.
-#[expect(clippy::cast_possible_truncation, reason = "that is the rounding")]
-fn logistic_single(x: f64) -> f64 {
-    f64::from(1.0 / (1.0 + exp_single(-x) as f32))
+/// `1 / (1 + e^-x)` with the exponential of the C libraries.
+fn logistic_double(x: f64) -> f64 {
+    1.0 / (1.0 + exponential::double(-x))
 }
 
-/// `e^x` as the C libraries of today work `expf` out before they round it to `f32` (Arm's optimized routines, also in glibc and musl): 2^n
-/// times a root of 2 times a polynomial, within 2^-33. An exact one would round otherwise once in two thousand times.
-fn exp_single(x: f64) -> f64 {
-    const ROOTS: f64 = 32.0;
-    const CUBIC: [f64; 3] = [
-        0.055_503_615_593_415_35 / ROOTS / ROOTS / ROOTS,
-        0.240_228_452_244_572_2 / ROOTS / ROOTS,
-        0.693_147_180_691_620_3 / ROOTS,
-    ];
-    // XGBoost stops here, before e^x leaves the range of f32.
-    let x = x.min(f64::from(88.7_f32));
-    let scaled = x * std::f64::consts::LOG2_E * ROOTS;
-    let whole = libm::rint(scaled);
-    let rest = scaled - whole;
-    ((CUBIC[0] * rest + CUBIC[1]) * (rest * rest) + (CUBIC[2] * rest + 1.0)) * libm::exp2(whole / ROOTS)
+/// The same, every step rounded to `f32`; XGBoost stops at 88.7, before `e^x` leaves the range.
+#[expect(clippy::cast_possible_truncation, reason = "that is the rounding")]
+fn logistic_single(x: f64) -> f64 {
+    f64::from(1.0 / (1.0 + exponential::single((-x as f32).min(88.7))))
 }
 
 /// Corrects a probability learnt from a history that kept only the share `kept` of its genuine transactions:
@@ -114,7 +107,7 @@ mod tests {
         fn every_calibration_keeps_the_order_and_stays_between_0_and_1(low in -40.0..40.0, step in 0.0..10.0) {
             let isotonic = Calibration::Isotonic { margins: vec![-3.0, -1.0, 2.0], probabilities: vec![0.001, 0.001, 0.9] };
             let platt = Calibration::Platt { slope: 0.7, intercept: -2.0 };
-            for calibration in [Calibration::None, Calibration::Single, platt, isotonic] {
+            for calibration in [Calibration::None, Calibration::Double, Calibration::Single, platt, isotonic] {
                 let (first, second) = (calibration.probability(low), calibration.probability(low + step));
                 prop_assert!(0.0 <= first && first <= second && second <= 1.0);
             }

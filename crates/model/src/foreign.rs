@@ -304,7 +304,7 @@ fn format(bytes: &[u8]) -> Result<TreesFormat, ForeignError> {
         [b'b', b'i', b'n', b'f', ..] => return Err(ForeignError::Format(BINARY)),
         _ => return Err(ForeignError::Format(UNKNOWN)),
     }
-    match serde_json::from_slice(text) {
+    match serde_json::from_slice(&xgboost::standard_json(text)) {
         Ok(Outermost { learner: Some(_), .. }) => Ok(TreesFormat::XgboostJson),
         Ok(Outermost { coefficients: Some(_), .. }) => Ok(TreesFormat::LinearJson),
         Ok(Outermost { tree_info: Some(_), .. }) => Err(ForeignError::Format(DUMPED)),

@@ -178,7 +178,9 @@ fn calibrated(manifest: &Manifest, data: &Dataset) -> String {
     let how = match manifest.calibration {
         Calibration::Platt { .. } => "Calibrated by Platt's two parameters",
         Calibration::Isotonic { .. } => "Calibrated by isotonic regression",
-        Calibration::None | Calibration::Single => "Not calibrated, since the scores do not rank the frauds first,",
+        Calibration::None | Calibration::Double | Calibration::Single => {
+            "Not calibrated, since the scores do not rank the frauds first,"
+        }
     };
     let frauds = data.fraud.iter().filter(|&&fraud| fraud).count();
     format!("{how} on {} rows, {frauds} of them frauds.", data.rows())

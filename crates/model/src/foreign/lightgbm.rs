@@ -29,7 +29,7 @@ pub(super) fn read(bytes: &[u8], imported: Imported) -> Result<Foreign, ForeignE
         trees: trees.into_bytes(),
         names,
         categories,
-        calibration: Calibration::None,
+        calibration: Calibration::Double,
         settings,
         notes: Vec::new(),
     })

@@ -4,6 +4,7 @@
 //! that still rounds below: "at most that one" is the same question without the rounding. Its sums are those of `f32`, begun with the
 //! intercept ([`Precision::Single`]). A set of categories goes right in XGBoost, so its right is our yes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -49,8 +50,36 @@ pub struct EarlyStop {
 
 /// Reads a binary classifier from an XGBoost model in JSON.
 pub fn from_json(bytes: &[u8]) -> Result<XgboostModel, ForestError> {
-    let file: File = serde_json::from_slice(bytes).map_err(|error| unreadable("JSON", &error))?;
+    let file: File = serde_json::from_slice(&standard_json(bytes)).map_err(|error| unreadable("JSON", &error))?;
     model(file.learner)
+}
+
+/// XGBoost writes numbers that are none as `NaN` and `Infinity`, which JSON has no words for: here they are `null`.
+pub(crate) fn standard_json(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const WORDS: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
+    let mut standard = Vec::new();
+    let (mut copied, mut at, mut in_text) = (0, 0, false);
+    while let Some(&byte) = bytes.get(at) {
+        let word = WORDS.iter().find(|word| !in_text && matches!(byte, b'N' | b'-' | b'I') && bytes[at..].starts_with(word));
+        match (word, byte) {
+            (Some(word), _) => {
+                standard.extend_from_slice(&bytes[copied..at]);
+                standard.extend_from_slice(b"null");
+                at += word.len();
+                copied = at;
+                continue;
+            }
+            (None, b'"') => in_text = !in_text,
+            (None, b'\\') if in_text => at += 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(bytes);
+    }
+    standard.extend_from_slice(&bytes[copied..]);
+    Cow::Owned(standard)
 }
 
 /// Reads a binary classifier from an XGBoost model in UBJSON.
@@ -140,7 +169,8 @@ struct Grown {
     left_children: Vec<i64>,
     right_children: Vec<i64>,
     split_indices: Vec<i64>,
-    split_conditions: Vec<f32>,
+    /// A threshold, or the value of a leaf; nothing at a set of categories.
+    split_conditions: Vec<Option<f32>>,
     default_left: Vec<Flag>,
     #[serde(default)]
     split_type: Vec<u8>,
@@ -153,9 +183,9 @@ struct Grown {
     #[serde(default)]
     categories_sizes: Vec<usize>,
     #[serde(default)]
-    loss_changes: Vec<f32>,
+    loss_changes: Vec<Option<f32>>,
     #[serde(default)]
-    sum_hessian: Vec<f32>,
+    sum_hessian: Vec<Option<f32>>,
 }
 
 #[derive(Deserialize)]
@@ -296,6 +326,8 @@ fn early_stop(attributes: &BTreeMap<String, String>, model: &Trees) -> Result<Op
     let Some(text) = attributes.get("best_iteration") else { return Ok(None) };
     let iterations = model.iterations()?;
     match text.parse() {
+        // Before version 2, training notes the last one when it does not stop early.
+        Ok(best) if best + 1 == iterations => Ok(None),
         Ok(best) if best < iterations => {
             Ok(Some(EarlyStop { best, iterations, ends_with_best: attributes.contains_key("scikit_learn") }))
         }
@@ -381,7 +413,7 @@ impl Grown {
             }
             match place {
                 Child::Leaf(_) => {
-                    let value = self.split_conditions[at] * weight;
+                    let value = self.split_conditions[at].unwrap_or(f32::NAN) * weight;
                     if !value.is_finite() {
                         return Err(format!("node {at}: a leaf's value is not a finite number"));
                     }
@@ -488,7 +520,7 @@ impl Grown {
         let Flag(missing_goes_left) = self.default_left[at];
         match self.split_type.get(at) {
             None | Some(0) => {
-                let threshold = largest_below(self.split_conditions[at]).ok_or("its threshold is not a number")?;
+                let threshold = self.split_conditions[at].and_then(largest_below).ok_or("its threshold is not a number")?;
                 Ok(Split::AtMost { threshold, missing: Missing::NaN, missing_goes_yes: missing_goes_left })
             }
             Some(1) => {
@@ -500,8 +532,8 @@ impl Grown {
     }
 }
 
-fn optional(list: &[f32], at: usize) -> f64 {
-    list.get(at).copied().map_or(0.0, f64::from)
+fn optional(list: &[Option<f32>], at: usize) -> f64 {
+    list.get(at).map_or(0.0, |number| number.map_or(f64::NAN, f64::from))
 }
 
 fn bits(categories: &[u32], words_left: &mut usize) -> Result<Vec<u32>, String> {
@@ -648,7 +680,13 @@ mod tests {
 
     #[test]
     fn numbers_that_are_none_and_counts_that_are_claimed_are_refused() {
-        assert!(refused("[1.5, 0.25", "[NaN, 0.25").contains("JSON"));
+        assert_eq!(refused("[1.5, 0.25", "[NaN, 0.25"), "tree 0: node 0: its threshold is not a number");
+        assert_eq!(refused("[1.5, 0.25", "[1.5, -Infinity"), "tree 0: node 1: a leaf's value is not a finite number");
+        // Before version 3, a set of categories has no threshold.
+        let names = r#"["NaN", "\"NaN\\"]"#;
+        let model = changed("0.25, 0, 0.5, -1]", "0.25, NaN, 0.5, -1]").unwrap();
+        assert_eq!(model.forest, read(SMALL).unwrap().forest);
+        assert_eq!(*standard_json(names.as_bytes()), *names.as_bytes());
         assert_eq!(refused("[1.5, 0.25", "[1e60, 0.25").split(':').next(), Some("the trees' header"));
         assert!(refused(r#""num_nodes": "5""#, r#""num_nodes": "1000000000""#).contains("another number of nodes than the 5"));
         assert!(
@@ -671,8 +709,17 @@ mod tests {
     #[test]
     fn a_forest_that_stopped_early_ends_where_predict_does() {
         let best = |attributes: &str| changed(r#""attributes": {}"#, attributes);
-        let kept = best(r#""attributes": {"best_iteration": "0", "scikit_learn": "{}"}"#).unwrap();
-        assert_eq!(kept.early_stop, Some(EarlyStop { best: 0, iterations: 1, ends_with_best: true }));
+        let all = best(r#""attributes": {"best_iteration": "0"}"#).unwrap();
+        assert_eq!((all.early_stop, all.forest.tree_count()), (None, 1));
+        let tree = &SMALL[SMALL.find(r#"{"base_weights""#).unwrap()..=SMALL.find("}]}},").unwrap()];
+        let twice = SMALL
+            .replace(tree, &format!("{tree}, {tree}"))
+            .replace("[0, 1], \"tree_info\": [0]", "[0, 1, 2], \"tree_info\": [0, 0]");
+        for (attributes, trees) in [(r#"{"best_iteration": "0"}"#, 2), (r#"{"best_iteration": "0", "scikit_learn": "{}"}"#, 1)] {
+            let model = read(&twice.replace(r#""attributes": {}"#, &format!(r#""attributes": {attributes}"#))).unwrap();
+            assert_eq!(model.forest.tree_count(), trees);
+            assert_eq!(model.early_stop, Some(EarlyStop { best: 0, iterations: 2, ends_with_best: trees == 1 }));
+        }
         assert!(best(r#""attributes": {"best_iteration": "1"}"#).unwrap_err().to_string().contains("none of its 1"));
     }
 
