@@ -23,5 +23,5 @@ mod server;
 mod worker;
 
 pub use cors::AllowedOrigins;
-pub use limits::Limits;
+pub use limits::{FINISH, Limits};
 pub use server::{ServerError, Settings, serve};

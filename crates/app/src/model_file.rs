@@ -1,8 +1,8 @@
 //! A model file, read and checked.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use assay_domain::Type;
 use assay_features::Definition;
@@ -46,6 +46,22 @@ pub fn load(path: &Path) -> Result<Artifact, ModelFileError> {
     let artifact = Artifact::read(&bytes).map_err(|problem| ModelFileError::Refused { path: name(), problem })?;
     check_definition(artifact.manifest()).map_err(|problem| ModelFileError::Contradiction { path: name(), problem })?;
     Ok(artifact)
+}
+
+/// The only model file in `folder`: one whose name ends in `.model`. Hidden files are none; archives made on a Mac bring them along.
+pub fn only_one_in(folder: &Path) -> Result<PathBuf, ModelFileError> {
+    let unreadable = |problem: String| ModelFileError::Unreadable { path: folder.display().to_string(), problem };
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|error| unreadable(format!("{error}; it must be a folder that holds one model file")))?;
+    let mut models = entries.into_iter().map(|entry| entry.path()).filter(|path| {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        path.extension().is_some_and(|ending| ending == "model") && !hidden
+    });
+    match (models.next(), models.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(unreadable("it holds no file that ends in .model; put the model there".into())),
+        _ => Err(unreadable("it holds several files that end in .model; leave one, or name one with --model".into())),
+    }
 }
 
 /// A model must take the features that its definition makes.

@@ -834,3 +834,57 @@ fn doors_are_counted_by_their_route_whatever_the_model_is_called() {
     }
     assert!(!text.contains("made-up"));
 }
+
+#[test]
+fn a_sagemaker_container_serves_the_one_model_it_was_given_and_stops_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("fraud.model"), mixed_model().1).unwrap();
+    std::fs::write(at("._fraud.model"), "what a Mac adds").unwrap();
+    std::fs::write(at("README"), "not a model").unwrap();
+    let path = folder.path().display().to_string();
+    let mut server = Server::start_in(folder, &["--sagemaker", "--model", &path, "--drain-seconds", "0"]);
+    let reply = server.connect().ask("GET", "/ping", &["X-Amzn-Trace-Id: Root=1", "X-Unheard-Of: yes"], b"");
+    assert_eq!(reply.status, 200);
+    assert_eq!(server.ask("GET", "/version", b"").text(), "0.1.0");
+    let reply = post(&server, "/invocations", &[CSV, "Accept: text/csv", "X-Amzn-SageMaker-Target-Model: x"], "12.5,3,FR");
+    assert_eq!(scored(&reply), [mixed_model().0.probability(&[12.5, 3.0, 1.0]).to_bits()]);
+    assert_eq!(post(&server, "/v1/score", &[], r#"{"rows":[[1,2,"FR"]]}"#).json()["model"]["name"], "fraud");
+    server.signal("TERM");
+    assert!(server.wait().success());
+}
+
+#[test]
+fn probes_of_every_protocol_say_that_a_server_drains_while_it_still_scores() {
+    let server = Server::start(&mixed_model().1, &["--drain-seconds", "60"]);
+    server.signal("TERM");
+    while server.ask("GET", "/ready", b"").status == 200 {}
+    for path in ["/ping", "/v2/health/ready", "/v2/models/model/ready", "/v2/models/model/versions/1/ready"] {
+        let reply = server.ask("GET", path, b"");
+        assert_eq!((reply.status, reply.code().as_str()), (503, "draining"), "{path}");
+    }
+    assert_eq!(server.ask("GET", "/v2/health/live", b"").status, 200);
+    for (path, body) in [("/invocations", "1,2,FR"), ("/v1/score", r#"{"rows":[[1,2,"FR"]]}"#)] {
+        assert_eq!(post(&server, path, &[CSV], body).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn a_container_without_exactly_one_model_says_so_in_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display().to_string();
+    let refused = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_assay")).arg("serve").args(arguments).output().unwrap();
+        assert!(!output.status.success());
+        let text = String::from_utf8(output.stderr).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["message"].as_str().unwrap().to_owned()
+    };
+    assert!(refused(&["--sagemaker", "--model", &path]).contains("no file that ends in .model"));
+    for name in ["a.model", "b.model"] {
+        std::fs::write(folder.path().join(name), mixed_model().1).unwrap();
+    }
+    assert!(refused(&["--sagemaker", "--model", &path]).contains("several files that end in .model"));
+    let named = folder.path().join("a.model").display().to_string();
+    let long = refused(&["--sagemaker", "--model", &named, "--drain-seconds", "20"]);
+    assert!(long.contains("30 seconds") && long.contains("less than 20"), "{long}");
+}

@@ -1,8 +1,8 @@
 //! `assay serve`: puts a model behind HTTP.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -16,11 +16,16 @@ use crate::model_file::{self, ModelFileError};
 pub struct Serve {
     /// The model file that `assay train` wrote.
     #[arg(long)]
-    model: PathBuf,
+    model: Option<PathBuf>,
 
-    /// Address and port to listen on; port 0 takes a free one, named in the first log line.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5000", value_parser = address)]
-    bind: SocketAddr,
+    /// Address and port to listen on; port 0 takes a free one, named in the first log line [default: 127.0.0.1:5000].
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    bind: Option<SocketAddr>,
+
+    /// Serve as SageMaker's container: on port 8080 of every address, with the one model in the folder /opt/ml/model or the one that
+    /// --model names. Without any model named, a machine that has that folder is taken for such a container.
+    #[arg(long)]
+    sagemaker: bool,
 
     /// Web origin whose pages may call /predict, like `https://shop.example`; may be repeated. `*` lets every page call,
     /// as the seed system did: answers carry no credentials, so a page learns only what any client on the network learns.
@@ -39,9 +44,26 @@ pub struct Serve {
     limits: Limits,
 }
 
+/// Where `SageMaker` unpacks a model.
+const SAGEMAKER_FOLDER: &str = "/opt/ml/model";
+/// The port that `SageMaker` asks.
+const SAGEMAKER_PORT: u16 = 8080;
+/// How long `SageMaker` waits between SIGTERM and SIGKILL.
+const SAGEMAKER_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Why the server did not start, or stopped.
 #[derive(Debug, Error)]
 pub enum ServeError {
+    /// No model was named, and there is no folder that `SageMaker` would have filled.
+    #[error("no model to serve: name the file that `assay train` wrote with --model")]
+    NoModel,
+    /// `SageMaker` would kill the server in the middle of its drain.
+    #[error(
+        "SageMaker kills a container {} seconds after it told it to stop, and requests in flight may take {} of them: give \
+         --drain-seconds less than {}",
+        SAGEMAKER_PATIENCE.as_secs(), http::FINISH.as_secs(), (SAGEMAKER_PATIENCE - http::FINISH).as_secs()
+    )]
+    DrainTooLong,
     /// There is no model to serve.
     #[error(transparent)]
     Model(#[from] ModelFileError),
@@ -53,16 +75,36 @@ pub enum ServeError {
 /// Loads and checks the model, then serves until a signal ends it.
 pub fn run(serve: &Serve) -> Result<(), ServeError> {
     let origins = AllowedOrigins::from_arguments(&serve.cors_origin).map_err(ServerError::from)?;
-    let model = model_file::load(&serve.model)?;
+    let sagemaker = serve.sagemaker || (serve.model.is_none() && Path::new(SAGEMAKER_FOLDER).is_dir());
+    let path = model_path(serve.model.as_deref(), sagemaker)?;
+    if sagemaker && Duration::from_secs(serve.drain_seconds.into()) + http::FINISH >= SAGEMAKER_PATIENCE {
+        return Err(ServeError::DrainTooLong);
+    }
+    let model = model_file::load(&path)?;
     let settings = Settings {
-        bind: serve.bind,
+        bind: serve.bind.unwrap_or_else(|| default_address(sagemaker)),
         origins,
         drain: Duration::from_secs(serve.drain_seconds.into()),
         threads: serve.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
         limits: serve.limits,
-        model_path: serve.model.display().to_string(),
+        model_path: path.display().to_string(),
     };
     Ok(http::serve(settings, model)?)
+}
+
+/// The model file: the one that is named, or the only one in `SageMaker`'s folder.
+fn model_path(named: Option<&Path>, sagemaker: bool) -> Result<PathBuf, ServeError> {
+    match named {
+        Some(path) if sagemaker && path.is_dir() => Ok(model_file::only_one_in(path)?),
+        Some(path) => Ok(path.into()),
+        None if sagemaker => Ok(model_file::only_one_in(Path::new(SAGEMAKER_FOLDER))?),
+        None => Err(ServeError::NoModel),
+    }
+}
+
+fn default_address(sagemaker: bool) -> SocketAddr {
+    let (address, port) = if sagemaker { (Ipv4Addr::UNSPECIFIED, SAGEMAKER_PORT) } else { (Ipv4Addr::LOCALHOST, 5000) };
+    (address, port).into()
 }
 
 /// An address of this machine and a port, as `--bind` takes it.
@@ -70,4 +112,23 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "write an IP address and a port, as in 127.0.0.1:5000, or 0.0.0.0:5000 for every address of this machine".to_owned()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sagemaker_is_served_where_it_asks_and_everybody_else_on_loopback() {
+        assert_eq!(default_address(true).to_string(), "0.0.0.0:8080");
+        assert_eq!(default_address(false).to_string(), "127.0.0.1:5000");
+    }
+
+    #[test]
+    fn without_sagemaker_a_model_must_be_named() {
+        assert_eq!(model_path(Some(Path::new("a.model")), false).unwrap(), Path::new("a.model"));
+        assert!(model_path(None, false).unwrap_err().to_string().contains("--model"));
+        let problem = model_path(Some(Path::new(env!("CARGO_MANIFEST_DIR"))), true).unwrap_err().to_string();
+        assert!(problem.contains("no file that ends in .model"), "{problem}");
+    }
 }

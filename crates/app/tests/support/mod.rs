@@ -150,9 +150,13 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.assay");
         std::fs::write(&path, model).unwrap();
+        Self::start_in(folder, &[&["--model", path.to_str().unwrap()], arguments].concat())
+    }
+
+    /// Serves on a free port what `arguments` name in `folder`, which is removed with the server.
+    pub fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_assay"))
-            .args(["serve", "--bind", "127.0.0.1:0", "--model"])
-            .arg(&path)
+            .args(["serve", "--bind", "127.0.0.1:0"])
             .args(arguments)
             .env("ASSAY_LOG", "debug,hyper=info")
             .stderr(Stdio::piped())
