@@ -353,7 +353,7 @@ fn our_own_door_says_what_is_wrong_and_where() {
     assert_eq!(post(&few, "/v1/score", &[], " ".repeat(201)).code(), "body_too_large");
 }
 
-/// The answers of a golden request: a file beside this test, as a client of `MLflow` or `SageMaker` sends it.
+/// The answers of a golden request: a file beside this test, as a client of MLflow or SageMaker sends it.
 fn golden(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/mlflow").join(name)).unwrap()
 }
@@ -551,6 +551,22 @@ fn every_call_of_the_open_inference_protocol_answers_in_its_shape() {
 }
 
 #[test]
+fn the_examples_of_the_document_are_scored() {
+    let server = Server::start(&mixed_model().1, &[]);
+    let document = server.ask("GET", "/openapi.json", b"").json();
+    let example = |schema: &str| document["components"]["schemas"][schema]["examples"][0].to_string();
+    let doors = [
+        ("/predict", "Transactions"),
+        ("/v1/score", "ScoreRequest"),
+        ("/invocations", "Invocation"),
+        ("/v2/models/model/infer", "V2Request"),
+    ];
+    for (path, schema) in doors {
+        assert_eq!(scored(&post(&server, path, &[JSON], example(schema))).len(), 1, "{path}");
+    }
+}
+
+#[test]
 fn outputs_are_given_as_they_were_asked_for() {
     let server = Server::start(&flagging_model().1, &[]);
     let ask = |outputs: Value, parameters: Value| {
@@ -627,7 +643,7 @@ fn tensors_that_are_wrong_are_told_what_is_wrong_with_them() {
         (
             json!([amount("FP64", json!([1])), tensor("hour", json!([2]), "FP64", json!([1, 2]))]),
             "unequal_tensors",
-            "input 2 has 2 rows",
+            "input 2 has another number of rows",
         ),
         (json!([tensor("hour", json!([1]), "FP64", json!([1]))]), "absent_column", "`amount`"),
         (
@@ -886,5 +902,199 @@ fn a_container_without_exactly_one_model_says_so_in_one_sentence() {
     assert!(refused(&["--sagemaker", "--model", &path]).contains("several files that end in .model"));
     let named = folder.path().join("a.model").display().to_string();
     let long = refused(&["--sagemaker", "--model", &named, "--drain-seconds", "20"]);
-    assert!(long.contains("30 seconds") && long.contains("less than 20"), "{long}");
+    assert!(long.contains("30 seconds") && long.contains("less than the rest"), "{long}");
+}
+
+/// A text that nobody would write by chance, and the test number of a card network.
+const MARKERS: [&str; 2] = ["cAnAry7f3e9", "4111111111111111"];
+
+/// Bodies with `marker` in every place of `body`, as a value and as a key: each JSON value replaced by it in turn, and each key.
+fn with_marker(body: &Value, marker: &Value) -> Vec<Value> {
+    let mut all = vec![marker.clone()];
+    let text = marker.as_str().map_or_else(|| marker.to_string(), str::to_owned);
+    match body {
+        Value::Array(list) => {
+            for (place, value) in list.iter().enumerate() {
+                for changed in with_marker(value, marker) {
+                    let mut list = list.clone();
+                    list[place] = changed;
+                    all.push(Value::Array(list));
+                }
+            }
+            let mut longer = list.clone();
+            longer.push(marker.clone());
+            all.push(Value::Array(longer));
+        }
+        Value::Object(object) => {
+            for (key, value) in object {
+                for changed in with_marker(value, marker) {
+                    let mut object = object.clone();
+                    object.insert(key.clone(), changed);
+                    all.push(Value::Object(object));
+                }
+                let mut renamed = object.clone();
+                renamed.remove(key);
+                renamed.insert(text.clone(), value.clone());
+                all.push(Value::Object(renamed));
+            }
+            let mut more = object.clone();
+            more.insert(text, marker.clone());
+            all.push(Value::Object(more));
+        }
+        _ => {}
+    }
+    all
+}
+
+/// Right requests of every door and form: path, headers, body.
+fn right_requests() -> Vec<(&'static str, Vec<&'static str>, Value)> {
+    let named = json!({ "amount": 12.5, "hour": 3, "country": "FR" });
+    let tensor = |name: &str, datatype: &str, value: Value| json!({ "name": name, "shape": [1], "datatype": datatype, "parameters": {}, "data": [value] });
+    let inference = json!({
+        "id": "7", "parameters": { "binary_data_output": false },
+        "inputs": [tensor("amount", "FP32", json!(12.5)), tensor("hour", "INT64", json!(3)), tensor("country", "BYTES", json!("FR"))],
+        "outputs": [{ "name": "probability", "parameters": { "binary_data": false } }],
+    });
+    let whole = json!({ "inputs": [{ "name": "x", "shape": [1, 3], "datatype": "FP64", "data": [[1, 2, null]] }] });
+    let mut requests = vec![
+        ("/predict", vec![], json!({ "features": [[12.5, 3, "FR"]] })),
+        ("/v1/score", vec![], json!({ "rows": [[12.5, 3, "FR"]] })),
+        ("/v1/score", vec![], json!({ "transactions": [named] })),
+        ("/v2/models/model/infer", vec![], inference.clone()),
+        ("/v2/models/model/versions/1/infer", vec![], inference),
+        ("/v2/models/model/infer", vec![], whole),
+    ];
+    let forms = [
+        json!({ "dataframe_split": { "columns": ["amount", "hour", "country"], "data": [[12.5, 3, "FR"]] } }),
+        json!({ "dataframe_records": [named], "params": { "x": 1 } }),
+        json!({ "instances": [[12.5, 3, "FR"], named, { "features": [12.5, 3, "FR"] }] }),
+        json!({ "inputs": { "amount": [12.5], "hour": [[3]], "country": ["FR"] } }),
+    ];
+    requests.extend(forms.map(|form| ("/invocations", vec![JSON], form)));
+    requests
+}
+
+/// Whether `reply` holds `marker`; an `id`, which the protocol says must come back, is looked at without it.
+fn leaks(reply: &Reply, marker: &str) -> bool {
+    let mut text = format!("{}{}", reply.head, String::from_utf8_lossy(&reply.body));
+    if let Ok(mut json) = serde_json::from_slice::<Value>(&reply.body)
+        && json.get("id").is_some_and(|id| id == "cAnAry7f3e9")
+    {
+        json["id"] = json!("");
+        text = format!("{}{json}", reply.head);
+    }
+    text.contains(marker)
+}
+
+#[test]
+fn nothing_that_was_sent_is_in_an_answer_a_log_line_or_a_metric() {
+    let mut server = Server::start(&flagging_model().1, &["--drain-seconds", "0"]);
+    let mut client = server.connect();
+    let mut asked = 0;
+    let mut check = |method: &str, path: &str, headers: &[&str], body: &[u8]| {
+        let reply = client.ask(method, path, headers, body);
+        asked += 1;
+        assert!(reply.status < 500, "{path}: {reply:?}");
+        for marker in MARKERS {
+            assert!(!leaks(&reply, marker), "{path} {}: {reply:?}", String::from_utf8_lossy(body));
+        }
+        reply.status
+    };
+    let mut statuses = std::collections::BTreeSet::new();
+    for (path, headers, body) in right_requests() {
+        assert_eq!(check("POST", path, &headers, body.to_string().as_bytes()), 200, "{path} {body}");
+        let markers = [
+            json!(MARKERS[0]),
+            json!(MARKERS[1]),
+            json!(4_111_111_111_111_111_u64),
+            json!([MARKERS]),
+            json!({ "cAnAry7f3e9": "4111111111111111" }),
+        ];
+        for marker in &markers {
+            for changed in with_marker(&body, marker) {
+                let text = changed.to_string();
+                statuses.insert(check("POST", path, &headers, text.as_bytes()));
+                // Broken off behind the marker, not quoted, and with a bracket too much.
+                let end = MARKERS.iter().filter_map(|marker| Some(text.rfind(marker)? + marker.len())).max().unwrap();
+                for broken in [text[..end].to_owned(), text.replace('"', ""), format!("{text}]")] {
+                    check("POST", path, &headers, broken.as_bytes());
+                }
+            }
+        }
+    }
+    for marker in MARKERS {
+        for csv in [
+            format!("{marker},3,FR"),
+            format!("12.5,{marker},FR"),
+            format!("12.5,3,{marker}"),
+            format!("12.5,3,FR,{marker}"),
+            format!("amount,hour,{marker}\n12.5,3,FR"),
+            format!("amount,hour,country,{marker}\n12.5,3,FR,{marker}"),
+            format!("amount,hour,country\n{marker}x,3,FR"),
+            format!("\"{marker}"),
+        ] {
+            for accept in ["Accept: text/csv", "Accept: */*"] {
+                statuses.insert(check("POST", "/invocations", &[CSV, accept], csv.as_bytes()));
+            }
+        }
+        // As binary data of every datatype, cut off and whole, and in every header that is read.
+        for datatype in conformance::DATATYPES {
+            for (name, size) in [("amount", 16), ("country", 16), (marker, 16), ("amount", 8), ("country", 4_111_111)] {
+                let json = json!({ "id": "7", "inputs": [
+                    { "name": name, "shape": [1], "datatype": datatype, "parameters": { "binary_data_size": size } },
+                ] });
+                let length = format!("Inference-Header-Content-Length: {}", json.to_string().len());
+                let data = format!("{marker:0>16}");
+                check(
+                    "POST",
+                    "/v2/models/model/infer",
+                    &[&length],
+                    [json.to_string().as_bytes(), data.as_bytes()].concat().as_slice(),
+                );
+                let texts = [&[12, 0, 0, 0], &data.as_bytes()[..12]].concat();
+                check("POST", "/v2/models/model/infer", &[&length], [json.to_string().as_bytes(), &texts].concat().as_slice());
+            }
+        }
+        let body = br#"{"rows":[[1,2,"FR"]]}"#;
+        for header in [
+            "Content-Type",
+            "Accept",
+            "Content-Encoding",
+            "Inference-Header-Content-Length",
+            "Origin",
+            "X-Amzn-Trace-Id",
+            "User-Agent",
+        ] {
+            for path in ["/v1/score", "/invocations", "/v2/models/model/infer"] {
+                check("POST", path, &[&format!("{header}: {marker}")], body);
+            }
+        }
+        for path in [
+            "/v2/models/M",
+            "/v2/models/M/ready",
+            "/v2/models/M/versions/M",
+            "/v2/models/model/versions/M/ready",
+            "/M",
+            "/ping?M",
+            "/v2?M=M",
+            "/v1/score/M",
+        ] {
+            check("GET", &path.replace('M', marker), &[], b"");
+        }
+        for path in ["/v2/models/M/infer", "/v2/models/model/versions/M/infer", "/v1/score?M", "/invocations?M=M"] {
+            check("POST", &path.replace('M', marker), &[JSON], body);
+        }
+        check(marker, "/v1/score", &[], b"");
+    }
+    assert!(statuses.contains(&200) && statuses.contains(&400));
+    assert!(asked > 2_000, "{asked}");
+    let metrics = server.ask("GET", "/metrics", b"").text().to_owned();
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let log = server.log();
+    assert!(log.lines().count() > asked, "every request is logged");
+    for marker in MARKERS {
+        assert!(!metrics.contains(marker), "{metrics}");
+        assert!(!log.contains(marker), "{}", log.lines().find(|line| line.contains(marker)).unwrap());
+    }
 }

@@ -44,24 +44,25 @@ pub struct Serve {
     limits: Limits,
 }
 
-/// Where `SageMaker` unpacks a model.
+/// Where SageMaker unpacks a model.
 const SAGEMAKER_FOLDER: &str = "/opt/ml/model";
-/// The port that `SageMaker` asks.
+/// The port that SageMaker asks.
 const SAGEMAKER_PORT: u16 = 8080;
-/// How long `SageMaker` waits between SIGTERM and SIGKILL.
+/// How long SageMaker waits between SIGTERM and SIGKILL.
 const SAGEMAKER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the server did not start, or stopped.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// No model was named, and there is no folder that `SageMaker` would have filled.
+    /// No model was named, and there is no folder that SageMaker would have filled.
     #[error("no model to serve: name the file that `assay train` wrote with --model")]
     NoModel,
-    /// `SageMaker` would kill the server in the middle of its drain.
+    /// SageMaker would kill the server in the middle of its drain.
     #[error(
         "SageMaker kills a container {} seconds after it told it to stop, and requests in flight may take {} of them: give \
-         --drain-seconds less than {}",
-        SAGEMAKER_PATIENCE.as_secs(), http::FINISH.as_secs(), (SAGEMAKER_PATIENCE - http::FINISH).as_secs()
+         --drain-seconds less than the rest",
+        SAGEMAKER_PATIENCE.as_secs(),
+        http::FINISH.as_secs()
     )]
     DrainTooLong,
     /// There is no model to serve.
@@ -92,7 +93,7 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
     Ok(http::serve(settings, model)?)
 }
 
-/// The model file: the one that is named, or the only one in `SageMaker`'s folder.
+/// The model file: the one that is named, or the only one in SageMaker's folder.
 fn model_path(named: Option<&Path>, sagemaker: bool) -> Result<PathBuf, ServeError> {
     match named {
         Some(path) if sagemaker && path.is_dir() => Ok(model_file::only_one_in(path)?),

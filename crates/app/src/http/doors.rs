@@ -52,11 +52,11 @@ pub enum Door {
     ModelReady,
     /// Open Inference Protocol: scores.
     Infer,
-    /// `SageMaker` and `MLflow`: whether requests should be sent here.
+    /// SageMaker and MLflow: whether requests should be sent here.
     Ping,
-    /// `SageMaker` and `MLflow`: scores.
+    /// SageMaker and MLflow: scores.
     Invocations,
-    /// `MLflow`: the version of the server.
+    /// MLflow: the version of the server.
     Version,
 }
 

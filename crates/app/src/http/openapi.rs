@@ -27,8 +27,28 @@ pub fn document(features: &[Feature], threshold: &Threshold) -> Bytes {
         "required": needed.collect::<Vec<_>>(),
         "additionalProperties": false,
     });
+    for (schema, example) in examples(features) {
+        document["components"]["schemas"][schema]["examples"] = json!([example]);
+    }
     document["components"]["schemas"]["Scores"]["x-threshold"] = threshold.probability.into();
     document.to_string().into()
+}
+
+/// A request that would be scored, for each way to ask.
+fn examples(features: &[Feature]) -> [(&'static str, Value); 4] {
+    let value = |feature: &Feature| if feature.kind == FeatureKind::Number { json!(1) } else { json!("text") };
+    let row: Vec<Value> = features.iter().map(value).collect();
+    let named: serde_json::Map<_, _> = features.iter().map(|feature| (feature.name.clone(), value(feature))).collect();
+    let tensor = |feature: &Feature| {
+        let datatype = if feature.kind == FeatureKind::Number { "FP64" } else { "BYTES" };
+        json!({ "name": feature.name, "shape": [1], "datatype": datatype, "data": [value(feature)] })
+    };
+    [
+        ("Transactions", json!({ "features": row })),
+        ("ScoreRequest", json!({ "transactions": [named] })),
+        ("Invocation", json!({ "dataframe_records": [named] })),
+        ("V2Request", json!({ "inputs": features.iter().map(tensor).collect::<Vec<_>>() })),
+    ]
 }
 
 fn value(feature: &Feature) -> Value {

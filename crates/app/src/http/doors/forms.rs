@@ -11,7 +11,7 @@ pub enum Rows {
     Lists,
     /// Objects by name of feature.
     Objects,
-    /// Either, or `{"features":[…]}` as `SageMaker` writes a row.
+    /// Either, or `{"features":[…]}` as SageMaker writes a row.
     Either,
 }
 

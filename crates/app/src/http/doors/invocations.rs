@@ -1,4 +1,4 @@
-//! `POST /invocations`: what `SageMaker` and `MLflow` clients send: CSV, or JSON in any of their forms and ours.
+//! `POST /invocations`: what SageMaker and MLflow clients send: CSV, or JSON in any of their forms and ours.
 
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 
@@ -42,7 +42,7 @@ fn add_json(body: &[u8], table: &mut Table<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// What Content-Type says, `MLflow`'s way: no parameter but the charset, and no charset but UTF-8.
+/// What Content-Type says, MLflow's way: no parameter but the charset, and no charset but UTF-8.
 fn sent(headers: &HeaderMap) -> Result<Format, Refusal> {
     let refused = || Refusal::from(DoorRefusal::UnsupportedMediaType);
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;

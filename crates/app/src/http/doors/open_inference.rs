@@ -1,4 +1,4 @@
-//! The Open Inference Protocol, version 2, over REST: what `KServe`, Triton and `MLServer` speak, with Triton's binary tensor data.
+//! The Open Inference Protocol, version 2, over REST: what KServe, Triton and MLServer speak, with Triton's binary tensor data.
 //!
 //! <https://github.com/kserve/open-inference-protocol>
 

@@ -140,14 +140,10 @@ pub enum DoorRefusal {
         expected: String,
     },
     /// Tensors of different numbers of rows.
-    #[error("input {input} has {found} rows, but the first input has {expected}")]
+    #[error("input {input} has another number of rows than the first input; all have the same")]
     UnequalTensors {
         /// The tensor, from 1.
         input: usize,
-        /// How many rows it has.
-        found: usize,
-        /// How many it should have.
-        expected: usize,
     },
     /// Data that is not as long as its shape.
     #[error("input {input} does not hold as many {unit} as its shape and datatype ask for; there must be {expected}")]
@@ -275,7 +271,7 @@ pub mod tests {
             DoorRefusal::BrokenText { input: 1 },
             DoorRefusal::UnknownDatatype { input: 1 },
             DoorRefusal::WrongTensorShape { input: 1, expected: text() },
-            DoorRefusal::UnequalTensors { input: 1, found: 1, expected: 2 },
+            DoorRefusal::UnequalTensors { input: 1 },
             DoorRefusal::WrongTensorSize { input: 1, unit: "bytes", expected: 2 },
             DoorRefusal::WrongElement { place: place(), expected: "a number" },
             DoorRefusal::IntegerTooLarge { place: place() },

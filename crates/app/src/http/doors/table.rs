@@ -21,7 +21,7 @@ pub struct Table<'a> {
 pub enum OtherKeys {
     /// They are refused; an absent feature is a missing value.
     Refused,
-    /// They are passed over, as `MLflow` does; an absent feature is refused.
+    /// They are passed over, as MLflow does; an absent feature is refused.
     PassedOver,
 }
 

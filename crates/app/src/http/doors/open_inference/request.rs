@@ -76,7 +76,7 @@ fn fill(tensors: &[Tensor<'_>], table: &mut Table<'_>) -> Result<(), Refusal> {
     table.check_room(first.rows)?;
     for tensor in tensors {
         if tensor.rows != first.rows {
-            return Err(DoorRefusal::UnequalTensors { input: tensor.number, found: tensor.rows, expected: first.rows }.into());
+            return Err(DoorRefusal::UnequalTensors { input: tensor.number }.into());
         }
         tensor.check_size()?;
     }
