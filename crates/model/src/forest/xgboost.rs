@@ -2,7 +2,7 @@
 //!
 //! XGBoost rounds a value to `f32` and asks whether it is below a threshold. Rounding keeps the order, so there is one largest `f64`
 //! that still rounds below: "at most that one" is the same question without the rounding. Its sums are those of `f32`, begun with the
-//! intercept ([`Precision::Single`]). A set of categories goes right in XGBoost, so its right is our yes.
+//! intercept (`Precision::Single`). A set of categories goes right in XGBoost, so its right is our yes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
