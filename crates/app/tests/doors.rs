@@ -830,7 +830,9 @@ fn depth_and_length_without_sense_are_refused_at_every_door() {
     }
     let quotes = format!("1,2,\"{}", "x,\n".repeat(1 << 20));
     assert_eq!(post(&server, "/invocations", &[CSV], quotes).status, 200);
-    assert_eq!(post(&server, "/invocations", &[CSV], ",".repeat(10 << 20)).status, 400);
+    assert_eq!(post(&server, "/invocations", &[CSV], ",".repeat(10 << 20)).code(), "too_many_columns");
+    let columns = json!({ "dataframe_split": { "columns": vec![""; 1 << 20], "data": [] } });
+    assert_eq!(invoke(&server, &columns).code(), "too_many_columns");
 }
 
 #[test]

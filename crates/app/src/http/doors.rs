@@ -16,10 +16,10 @@ mod table;
 
 use std::rc::Rc;
 
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, HeaderMap};
 use hyper::http::request::Parts;
-use hyper::{Request, StatusCode};
 
 pub use refusal::DoorRefusal;
 #[cfg(test)]
@@ -121,9 +121,7 @@ fn scored<Asked>(
     let started = clock::now();
     let probabilities = predict::probabilities(served.model, &mut scratch);
     shared.metrics.scored(rows, clock::now() - started);
-    let answer = write(asked, probabilities);
-    debug_assert_eq!(answer.status(), StatusCode::OK);
-    Ok(answer)
+    Ok(write(asked, probabilities))
 }
 
 /// Adds `probability` as JSON and CSV write it: the shortest digits that read back as the same bits.
@@ -142,4 +140,108 @@ fn write_list<T: Copy>(values: &[T], text: &mut Vec<u8>, write: impl Fn(T, &mut 
         write(value, text);
     }
     text.push(b']');
+}
+
+#[cfg(test)]
+mod tests {
+    use assay_model::{Feature, FeatureKind};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn features() -> Vec<Feature> {
+        let levels = ["DE", "FR"].map(String::from).to_vec();
+        vec![
+            Feature { name: "amount".into(), kind: FeatureKind::Number, missing_seen: false },
+            Feature { name: "hour".into(), kind: FeatureKind::Number, missing_seen: true },
+            Feature { name: "country".into(), kind: FeatureKind::Category { levels }, missing_seen: true },
+        ]
+    }
+
+    /// Whatever a door makes of `body`, it is whole rows of numbers within the limit, or a refusal.
+    fn check(name: &str, read: impl Fn(&[u8], &mut Table<'_>) -> Result<(), Refusal>, body: &[u8]) {
+        const ROWS_LIMIT: usize = 3;
+        let features = features();
+        let mut rows = Vec::new();
+        let mut table = Table::new(&features, ROWS_LIMIT, &mut rows);
+        let outcome = read(body, &mut table);
+        let count = table.count();
+        assert!(count <= ROWS_LIMIT && rows.len() == count * features.len(), "{name}");
+        assert!(rows.iter().all(|value| !value.is_infinite()), "{name}");
+        // A value that must be there is there, in every row that was read to its end.
+        assert!(outcome.is_err() || rows.chunks(3).all(|row| !row[0].is_nan()), "{name}: {}", String::from_utf8_lossy(body));
+    }
+
+    fn check_all(body: &[u8]) {
+        for form in ["rows", "transactions"] {
+            let rows = if form == "rows" { forms::Rows::Lists } else { forms::Rows::Objects };
+            let read = |body: &[u8], table: &mut Table<'_>| {
+                let (_, raw) = forms::only_one(body, [form])?;
+                forms::add(raw, rows, table, table::OtherKeys::Refused)
+            };
+            check(form, read, body);
+        }
+        check("invocations", invocations::add_json, body);
+        check("CSV", csv_rows::add, body);
+        for json_length in [body.len(), body.iter().rposition(|&byte| byte == b'}').map_or(0, |end| end + 1)] {
+            let (json, binary) = body.split_at(json_length);
+            check("tensors", |_, table| open_inference::read(json, binary, table), body);
+        }
+    }
+
+    /// Right bodies of every form.
+    fn right() -> Vec<Vec<u8>> {
+        let mut all: Vec<Vec<u8>> = [
+            r#"{"rows":[[1,2.5,"FR"],[-1e-3,null,"x\u0041"]]}"#,
+            r#"{"transactions":[{"amount":1,"hour":2,"country":"DE"},{"amount":true}]}"#,
+            r#"{"dataframe_split":{"columns":["country","x","hour","amount"],"data":[["FR",[{}],null,12]]}}"#,
+            r#"{"dataframe_records":[{"amount":1,"hour":2,"country":null,"x":"y"}],"params":{"a":[1]}}"#,
+            r#"{"instances":[[1,2,"FR"],{"features":[1,2,"FR"]},{"amount":1,"hour":2,"country":"FR"}]}"#,
+            r#"{"inputs":{"amount":[1,2],"hour":[[3],[null]],"country":["FR",null]}}"#,
+            r#"{"features":[1,2,"FR"]}"#,
+            "1,2,FR\n3,,\"D\"\"E\"\n",
+            "country,hour,amount\r\nFR,1,2\r\n",
+            r#"{"id":"7","parameters":{"binary_data_output":true},"inputs":[{"name":"x","shape":[2,3],"datatype":"FP16","data":[[1,2,null],[3,4,null]]}],"outputs":[{"name":"probability","parameters":{"binary_data":true}}]}"#,
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec();
+        let tensors = r#"{"inputs":[{"name":"amount","shape":[2],"datatype":"FP32","parameters":{"binary_data_size":8}},{"name":"hour","shape":[2,1],"datatype":"INT16","parameters":{"binary_data_size":4}},{"name":"country","shape":[2],"datatype":"BYTES","parameters":{"binary_data_size":10}}]}"#;
+        all.push([tensors.as_bytes(), b"\0\0\x80?\0\0\0@", b"\x01\0\xff\xff", b"\x02\0\0\0FR\0\0\0\0"].concat());
+        all
+    }
+
+    #[test]
+    fn right_bodies_of_every_form_are_read_by_one_door_or_another() {
+        for body in right() {
+            check_all(&body);
+        }
+        let (features, mut rows) = (features(), Vec::new());
+        let body = right().pop().unwrap();
+        let (json, binary) = body.split_at(body.len() - 22);
+        open_inference::read(json, binary, &mut Table::new(&features, 3, &mut rows)).unwrap();
+        assert_eq!(rows, [1.0, 1.0, 1.0, 2.0, -1.0, -1.0]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        #[test]
+        fn bodies_that_are_nearly_right_are_read_or_refused(
+            body in prop::sample::select(right()),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4), 1..4),
+            other in prop::sample::select(right()),
+        ) {
+            let mut body = body;
+            for (place, byte, change) in changes {
+                let place = place.index(body.len().max(1)).min(body.len().saturating_sub(1));
+                match change {
+                    0 if !body.is_empty() => body[place] = byte,
+                    1 if !body.is_empty() => body[place] = b"0123456789-.eE[]{},:\"null"[usize::from(byte) % 25],
+                    2 => body.truncate(place),
+                    _ => body.splice(place..place, other[other.len() / 2..].iter().copied().take(usize::from(byte) % 40)).for_each(drop),
+                }
+            }
+            check_all(&body);
+        }
+    }
 }

@@ -86,6 +86,15 @@ mod tests {
     }
 
     #[test]
+    fn the_document_says_the_scope_of_every_route() {
+        let document = written();
+        for route in ROUTES {
+            let told = document["paths"][route.path][route.method.as_str().to_lowercase()]["x-scope"].as_str();
+            assert_eq!(told, Some(format!("{:?}", route.scope).to_lowercase().as_str()), "{}", route.path);
+        }
+    }
+
+    #[test]
     fn the_document_lists_every_error_code_with_its_status_and_no_other() {
         let document = written();
         let mut listed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -10,6 +10,10 @@ use crate::http::refusal::Refusal;
 /// Adds the rows of `body`. Empty lines are none.
 pub fn add(body: &[u8], table: &mut Table<'_>) -> Result<(), Refusal> {
     let text = str::from_utf8(body).map_err(|_| Refusal::NotUtf8)?;
+    // The reader holds a line's cells all at once, which are no more than its commas and those of lines that quotes join to it.
+    for line in body.split(|&byte| byte == b'\n') {
+        table.check_columns(line.split(|&byte| byte == b',').skip(1).count())?;
+    }
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut record = StringRecord::new();
     let mut order = None;

@@ -89,6 +89,7 @@ pub fn add_split(raw: &str, table: &mut Table<'_>) -> Result<(), Refusal> {
     }
     let mut header = Vec::new();
     json::elements(columns, |name| {
+        table.check_columns(header.len())?;
         header.push(json::text(name)?.ok_or_else(|| wrong("`columns`", "a list of names"))?);
         Ok(())
     })?;

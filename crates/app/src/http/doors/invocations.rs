@@ -29,7 +29,8 @@ pub fn answer(headers: &HeaderMap, body: &[u8], worker: &Worker) -> Result<Answe
     scored(worker, &served, |table| read(body, table), |(), probabilities| write(format, probabilities))
 }
 
-fn add_json(body: &[u8], table: &mut Table<'_>) -> Result<(), Refusal> {
+/// Adds the rows of a body in one of the forms of JSON.
+pub fn add_json(body: &[u8], table: &mut Table<'_>) -> Result<(), Refusal> {
     let (form, raw) = forms::only_one(body, FORMS)?;
     match form {
         "dataframe_split" => forms::add_split(raw, table),

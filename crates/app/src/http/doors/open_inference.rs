@@ -101,3 +101,9 @@ fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<(&'a [u8], &'a [u8])
     let parts = length.filter(|_| lengths.next().is_none()).and_then(|length| body.split_at_checked(length));
     parts.ok_or_else(|| DoorRefusal::WrongBinaryLength.into())
 }
+
+/// Reads tensors for the tests of all doors.
+#[cfg(test)]
+pub fn read(json: &[u8], binary: &[u8], table: &mut super::table::Table<'_>) -> Result<(), Refusal> {
+    request::read(json, binary, &[Output::Probability, Output::Flagged], table).map(drop)
+}

@@ -61,6 +61,12 @@ pub enum DoorRefusal {
         /// The feature.
         feature: String,
     },
+    /// More columns than anybody needs.
+    #[error("the request has more than {limit} columns; leave out those that the model does not take")]
+    TooManyColumns {
+        /// The limit.
+        limit: usize,
+    },
     /// A feature named twice.
     #[error("`{feature}` is there twice; send it once")]
     DuplicateFeature {
@@ -202,6 +208,7 @@ impl DoorRefusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::UnknownModel => StatusCode::NOT_FOUND,
+            Self::TooManyColumns { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType | Self::CompressedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -218,6 +225,7 @@ impl DoorRefusal {
             Self::UnknownFeature { .. } => "unknown_feature",
             Self::AbsentFeature { .. } => "absent_feature",
             Self::AbsentColumn { .. } => "absent_column",
+            Self::TooManyColumns { .. } => "too_many_columns",
             Self::DuplicateFeature { .. } => "duplicate_feature",
             Self::WrongColumn { .. } => "wrong_column",
             Self::UnequalColumns { .. } => "unequal_columns",
@@ -260,6 +268,7 @@ pub mod tests {
             DoorRefusal::UnknownFeature { row: 1, nearest: text() },
             DoorRefusal::AbsentFeature { row: 1, feature: text() },
             DoorRefusal::AbsentColumn { feature: text() },
+            DoorRefusal::TooManyColumns { limit: 1 },
             DoorRefusal::DuplicateFeature { feature: text() },
             DoorRefusal::WrongColumn { feature: text() },
             DoorRefusal::UnequalColumns { feature: text(), found: 1, expected: 2 },

@@ -1,5 +1,6 @@
 //! The rows of one request, filled cell by cell in whatever order a door meets them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use assay_model::Feature;
@@ -7,6 +8,9 @@ use assay_model::Feature;
 use super::{DoorRefusal, cell, json};
 use crate::http::predict::Place;
 use crate::http::refusal::Refusal;
+
+/// Columns that a table may have beside the model's features; more are refused.
+const OTHER_COLUMNS: usize = 10_000;
 
 /// Rows of a model's features.
 pub struct Table<'a> {
@@ -156,10 +160,11 @@ impl<'a> Table<'a> {
     }
 
     /// The columns of `header`, a list of names: each feature must be there once, other names are passed over.
-    pub fn order<'n>(&self, header: impl IntoIterator<Item = std::borrow::Cow<'n, str>>) -> Result<Vec<Option<usize>>, Refusal> {
+    pub fn order<'n>(&self, header: impl IntoIterator<Item = Cow<'n, str>>) -> Result<Vec<Option<usize>>, Refusal> {
         let mut names = Names::new(self.features);
         let mut order = Vec::new();
         for name in header {
+            self.check_columns(order.len())?;
             order.push(match names.see(&name) {
                 Some(Seen { again: true, place }) => return Err(self.twice(place)),
                 Some(Seen { place, .. }) => Some(place),
@@ -170,6 +175,12 @@ impl<'a> Table<'a> {
             Some(column) => Err(DoorRefusal::AbsentColumn { feature: self.features[column].name.clone() }.into()),
             None => Ok(order),
         }
+    }
+
+    /// Whether there may be one more column than `count`: those that are no feature cost memory too.
+    pub fn check_columns(&self, count: usize) -> Result<(), Refusal> {
+        let limit = self.features.len() + OTHER_COLUMNS;
+        if count < limit { Ok(()) } else { Err(DoorRefusal::TooManyColumns { limit }.into()) }
     }
 
     /// The order of the model itself.
