@@ -66,15 +66,16 @@ pub async fn answer(door: Door, request: Request<Incoming>, worker: &Rc<Worker>,
     if !matches!(door, Door::Score | Door::Infer | Door::Invocations) {
         return tell(door, &head, worker).unwrap_or_else(|refusal| answer::refusal(&refusal));
     }
-    let body = match refuse_encoding(&head.headers) {
-        Ok(()) => whole_body(&head.headers, incoming, worker, progress).await,
-        Err(refusal) => Err(refusal),
-    };
+    // Read even when it will be refused: a connection with an unread body cannot be used again.
+    let body = whole_body(&head.headers, incoming, worker, progress).await;
     router::answer_or_500(&worker.shared.metrics.failures, || {
-        let answer = body.and_then(|body| match door {
-            Door::Score => score::answer(&body, worker),
-            Door::Infer => open_inference::infer(&head, &body, worker),
-            _ => invocations::answer(&head.headers, &body, worker),
+        let answer = body.and_then(|body| {
+            refuse_encoding(&head.headers)?;
+            match door {
+                Door::Score => score::answer(&body, worker),
+                Door::Infer => open_inference::infer(&head, &body, worker),
+                _ => invocations::answer(&head.headers, &body, worker),
+            }
         });
         answer.unwrap_or_else(|refusal| answer::refusal(&refusal))
     })
@@ -97,7 +98,7 @@ fn tell(door: Door, head: &Parts, worker: &Worker) -> Result<Answer, Refusal> {
     })
 }
 
-/// A compressed body is not read: what it unpacks to has no limit that its sender must keep.
+/// A compressed body is not unpacked: what it unpacks to has no limit that its sender must keep.
 fn refuse_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     let plain = headers.get_all(CONTENT_ENCODING).iter().all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
     if plain { Ok(()) } else { Err(DoorRefusal::CompressedBody.into()) }
