@@ -81,6 +81,8 @@ STRUCTURAL = [
              "      Protocol: HTTP\n      Port: 8080\n", PORTS),
     Mutation("the image listens where only it can connect", DOCKERFILE, '"--bind", "0.0.0.0:5000"]',
              '"--bind", "127.0.0.1:5000"]', PORTS),
+    Mutation("a builder without what the sources include", DOCKERFILE, "COPY examples examples\n", "",
+             "test_the_builder_sees_every_file_that_the_sources_include"),
     Mutation("the image exposes another port", DOCKERFILE, "EXPOSE 5000", "EXPOSE 8080", PORTS),
     Mutation("the machine listens on another port", UNIT, "--bind 0.0.0.0:5000", "--bind 0.0.0.0:8080", PORTS),
     Mutation("a subnet outside of its VPC", MACHINE, "    Default: 10.0.0.0/24\n", "    Default: 10.9.0.0/24\n",

@@ -1,7 +1,9 @@
 """Does the container hold nothing but the service, run without a right, stay healthy, and get replaced without a gap?"""
 
 import json
+import re
 
+from deployment import REPOSITORY
 from template import Stack
 
 # Which providers Fargate brings; the other is the stack's own group of machines.
@@ -35,6 +37,22 @@ def test_the_image_holds_the_program_and_the_model_and_nothing_else(deployment):
     assert [words[0] for words in copied] == ["--from=builder", "--from=trainer"]
     assert "/programs/assay-serve" in copied[0], "the serving program is the static one"
     assert not image.of_last_stage("RUN") and not image.of_last_stage("ADD")
+
+
+def test_the_builder_sees_every_file_that_the_sources_include(deployment):
+    """The demo once took its definition from `examples`, which only a build of the image, ten minutes in, found missing."""
+    copied = [arguments.split() for instruction, arguments in deployment.dockerfile.stages["builder"] if instruction == "COPY"]
+    copied = {word for words in copied for word in words[:-1]}
+    let_through = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    included = set()
+    for source in sorted((REPOSITORY / "crates").rglob("*.rs")):
+        for path in re.findall(r'include_(?:str|bytes)!\("([^"]+)"\)', source.read_text()):
+            included.add((source.parent / path).resolve().relative_to(REPOSITORY))
+    assert any(path.parts[0] != "crates" for path in included), "nothing lies outside the crates: leave the copy out, and this test"
+    for path in sorted(included):
+        folders = {str(folder) for folder in [path, *path.parents]}
+        assert folders & copied, f"{path}: the builder does not copy it"
+        assert folders & let_through, f"{path}: .dockerignore keeps it from the builder"
 
 
 def test_the_image_runs_as_a_user_without_a_name(deployment):
