@@ -14,6 +14,7 @@ mod lifecycle;
 mod limits;
 mod listener;
 mod metrics;
+mod models;
 mod openapi;
 mod predict;
 mod progress;
@@ -24,4 +25,5 @@ mod worker;
 
 pub use cors::AllowedOrigins;
 pub use limits::{FINISH, Limits};
+pub use models::{ModelArguments, OpenError, open};
 pub use server::{ServerError, Settings, serve};

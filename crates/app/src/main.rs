@@ -5,6 +5,7 @@ mod commands;
 mod http;
 mod logging;
 mod model_file;
+mod model_folder;
 
 #[cfg(feature = "training")]
 mod duration;

@@ -1,13 +1,14 @@
 //! A model file, read and checked.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use assay_domain::Type;
 use assay_features::Definition;
-use assay_model::artifact::MAX_ARTIFACT_BYTES;
 use assay_model::{Artifact, ArtifactError, FeatureKind, Manifest};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// Why there is no model.
@@ -20,6 +21,14 @@ pub enum ModelFileError {
         path: String,
         /// What is wrong with it, and what to do.
         problem: String,
+    },
+    /// The file is larger than the caller takes.
+    #[error("cannot use the model {path}: it has more than {limit} bytes; raise the limit, or train a smaller one")]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// The limit.
+        limit: u64,
     },
     /// The model contradicts the definition that it carries.
     #[error("cannot use the model {path}: {problem}; train it again")]
@@ -39,13 +48,40 @@ pub enum ModelFileError {
     },
 }
 
+/// A model and which bytes it was.
+pub struct ModelFile {
+    /// The model, checked.
+    pub artifact: Artifact,
+    /// The first digits of the file's SHA-256: the same bytes have the same version everywhere.
+    pub version: String,
+}
+
+/// Bytes of the checksum that are told as the version: with a thousand models, two are alike once in 500 million times.
+const VERSION_BYTES: usize = 6;
+
 /// Reads the model at `path` and checks all of it, golden rows included.
+#[cfg(feature = "training")]
 pub fn load(path: &Path) -> Result<Artifact, ModelFileError> {
+    open(path, assay_model::artifact::MAX_ARTIFACT_BYTES).map(|file| file.artifact)
+}
+
+/// Like `load`, of at most so many bytes, and says which version it is.
+pub fn open(path: &Path, limit: u64) -> Result<ModelFile, ModelFileError> {
     let name = || path.display().to_string();
-    let bytes = read(path).map_err(|problem| ModelFileError::Unreadable { path: name(), problem })?;
+    let bytes = read(path, limit).map_err(|problem| ModelFileError::Unreadable { path: name(), problem })?;
+    if bytes.len() as u64 > limit {
+        return Err(ModelFileError::TooLarge { path: name(), limit });
+    }
     let artifact = Artifact::read(&bytes).map_err(|problem| ModelFileError::Refused { path: name(), problem })?;
     check_definition(artifact.manifest()).map_err(|problem| ModelFileError::Contradiction { path: name(), problem })?;
-    Ok(artifact)
+    Ok(ModelFile { artifact, version: version(&bytes) })
+}
+
+fn version(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)[..VERSION_BYTES].iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a text takes what is written to it");
+        text
+    })
 }
 
 /// The only model file in `folder`: one whose name ends in `.model`. Hidden files are none; archives made on a Mac bring them along.
@@ -74,13 +110,13 @@ pub fn check_definition(manifest: &Manifest) -> Result<(), String> {
     if made.eq(taken) { Ok(()) } else { Err("its definition makes other features than it takes".into()) }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+/// All bytes of the file, or one more than `limit`.
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     if path.is_dir() {
         return Err("it is a folder; name the model file in it".into());
     }
     let mut bytes = Vec::new();
-    // One byte more than the limit is enough for the artifact to refuse it by its size.
-    let read = File::open(path).and_then(|file| file.take(MAX_ARTIFACT_BYTES + 1).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
     read.map(|_| bytes).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "there is no such file; train one with `assay train`, or correct the path".into(),
         io::ErrorKind::PermissionDenied => "this user may not read it; change its permissions or the user".into(),

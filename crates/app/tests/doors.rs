@@ -8,7 +8,7 @@ use std::path::Path;
 
 use assay_model::Artifact;
 use serde_json::{Value, json};
-use support::{Random, Reply, Server, forest_model, mixed_model, seed_model};
+use support::{Random, Reply, Server, forest_model, mixed_model, seed_model, version_of};
 
 const JSON: &str = "Content-Type: application/json";
 const CSV: &str = "Content-Type: text/csv";
@@ -85,6 +85,7 @@ fn column(rows: &[Vec<Value>], place: usize) -> Vec<Value> {
 /// The rows through every door that takes values of any kind: what each answered.
 fn through_every_door(server: &Server, model: &Artifact, rows: &[Vec<Value>]) -> Vec<(&'static str, Reply)> {
     let names = names(model);
+    let version = server.ask("GET", "/v1/models/model", b"").json()["version"].as_str().unwrap().to_owned();
     let csv_cell = |value: &Value| match value {
         Value::Null => String::new(),
         Value::String(text) => format!("\"{}\"", text.replace('"', "\"\"")),
@@ -140,7 +141,7 @@ fn through_every_door(server: &Server, model: &Artifact, rows: &[Vec<Value>]) ->
         ),
         (
             "tensors to a version",
-            post(server, "/v2/models/model/versions/1/infer", &[], json!({ "inputs": tensors }).to_string()),
+            post(server, &format!("/v2/models/model/versions/{version}/infer"), &[], json!({ "inputs": tensors }).to_string()),
         ),
     ]
 }
@@ -295,7 +296,7 @@ fn our_own_door_says_who_scored_and_what_is_flagged() {
     assert!(low < 0.3 && high > 0.3, "{low} {high}");
     let fingerprint = &model.manifest().fingerprint;
     let expected = json!({
-        "model": { "name": "model", "version": "1", "fingerprint": fingerprint },
+        "model": { "name": "model", "version": version_of(&file), "fingerprint": fingerprint },
         "threshold": 0.3,
         "scores": [{ "probability": low, "flagged": false }, { "probability": high, "flagged": true }],
     });
@@ -506,7 +507,8 @@ mod conformance {
 
 #[test]
 fn every_call_of_the_open_inference_protocol_answers_in_its_shape() {
-    let server = Server::start(&flagging_model().1, &[]);
+    let file = flagging_model().1;
+    let (server, version) = (Server::start(&file, &[]), version_of(&file));
     let get = |path: &str| {
         let reply = server.ask("GET", path, b"");
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")), "{path}");
@@ -520,7 +522,7 @@ fn every_call_of_the_open_inference_protocol_answers_in_its_shape() {
     }
     assert_eq!(get("/v2/health/live")["live"], true);
     assert_eq!(get("/v2/health/ready")["ready"], true);
-    for model in ["/v2/models/model", "/v2/models/model/versions/1", "/v2/models/m%6fdel"] {
+    for model in ["/v2/models/model", &format!("/v2/models/model/versions/{version}"), "/v2/models/m%6fdel"] {
         let metadata = get(model);
         assert!(conformance::model(&metadata), "{metadata}");
         let tensor = |name: &str, datatype: &str| json!({ "name": name, "datatype": datatype, "shape": [-1] });
@@ -535,7 +537,10 @@ fn every_call_of_the_open_inference_protocol_answers_in_its_shape() {
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
         let answer = reply.json();
         assert!(conformance::response(&answer), "{answer}");
-        assert_eq!((&answer["model_name"], &answer["model_version"], &answer["id"]), (&json!("model"), &json!("1"), &body["id"]));
+        assert_eq!(
+            (&answer["model_name"], &answer["model_version"], &answer["id"]),
+            (&json!("model"), &json!(version), &body["id"])
+        );
         assert_eq!(
             (&answer["outputs"][0]["name"], &answer["outputs"][1]["data"]),
             (&json!("probability"), &json!([false, true]))
@@ -878,10 +883,12 @@ fn a_sagemaker_container_serves_the_one_model_it_was_given_and_stops_in_time() {
 
 #[test]
 fn probes_of_every_protocol_say_that_a_server_drains_while_it_still_scores() {
-    let server = Server::start(&mixed_model().1, &["--drain-seconds", "60"]);
+    let file = mixed_model().1;
+    let server = Server::start(&file, &["--drain-seconds", "60"]);
+    let of_version = format!("/v2/models/model/versions/{}/ready", version_of(&file));
     server.signal("TERM");
     while server.ask("GET", "/ready", b"").status == 200 {}
-    for path in ["/ping", "/v2/health/ready", "/v2/models/model/ready", "/v2/models/model/versions/1/ready"] {
+    for path in ["/ping", "/v2/health/ready", "/v2/models/model/ready", &of_version] {
         let reply = server.ask("GET", path, b"");
         assert_eq!((reply.status, reply.code().as_str()), (503, "draining"), "{path}");
     }
@@ -953,7 +960,7 @@ fn with_marker(body: &Value, marker: &Value) -> Vec<Value> {
 }
 
 /// Right requests of every door and form: path, headers, body.
-fn right_requests() -> Vec<(&'static str, Vec<&'static str>, Value)> {
+fn right_requests(of_version: &str) -> Vec<(&str, Vec<&'static str>, Value)> {
     let named = json!({ "amount": 12.5, "hour": 3, "country": "FR" });
     let tensor = |name: &str, datatype: &str, value: Value| json!({ "name": name, "shape": [1], "datatype": datatype, "parameters": {}, "data": [value] });
     let inference = json!({
@@ -967,7 +974,7 @@ fn right_requests() -> Vec<(&'static str, Vec<&'static str>, Value)> {
         ("/v1/score", vec![], json!({ "rows": [[12.5, 3, "FR"]] })),
         ("/v1/score", vec![], json!({ "transactions": [named] })),
         ("/v2/models/model/infer", vec![], inference.clone()),
-        ("/v2/models/model/versions/1/infer", vec![], inference),
+        (of_version, vec![], inference),
         ("/v2/models/model/infer", vec![], whole),
     ];
     let forms = [
@@ -1007,7 +1014,7 @@ fn nothing_that_was_sent_is_in_an_answer_a_log_line_or_a_metric() {
         reply.status
     };
     let mut statuses = std::collections::BTreeSet::new();
-    for (path, headers, body) in right_requests() {
+    for (path, headers, body) in right_requests(&format!("/v2/models/model/versions/{}/infer", version_of(&flagging_model().1))) {
         assert_eq!(check("POST", path, &headers, body.to_string().as_bytes()), 200, "{path} {body}");
         let markers = [
             json!(MARKERS[0]),

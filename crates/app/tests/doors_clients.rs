@@ -7,7 +7,7 @@ mod support;
 
 use assay_model::Artifact;
 use serde_json::{Value, json};
-use support::{Random, Server, forest_model, mixed_model};
+use support::{Random, Server, forest_model, mixed_model, version_of};
 
 /// What a script beside the oracles makes of `server` and of what else it is told.
 fn ask(script: &str, server: &Server, mut told: Value) -> Value {
@@ -31,7 +31,7 @@ fn tritons_client_gets_the_bits_of_predict_in_every_datatype() {
     let (rows, ones) = (rows(128), rows(2));
     let expected = bits(&server.predict(json!({ "features": rows }).to_string()).json()["scores"]);
     let expected_of_ones = bits(&server.predict(json!({ "features": ones }).to_string()).json()["scores"]);
-    let told = json!({ "model": "model", "version": "1", "rows": rows, "bits": ones });
+    let told = json!({ "model": "model", "version": version_of(&file), "rows": rows, "bits": ones });
     let answer = ask("triton_client.py", &server, told);
 
     let answers = answer["answers"].as_object().unwrap();
@@ -68,8 +68,9 @@ fn tritons_client_sends_texts_and_missing_numbers() {
 
 #[test]
 fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
-    let server = Server::start(&mixed_model().1, &[]);
-    let answer = ask("read_openapi.py", &server, json!({ "model": "model", "version": "1" }));
+    let file = mixed_model().1;
+    let server = Server::start(&file, &[]);
+    let answer = ask("read_openapi.py", &server, json!({ "model": "model", "version": version_of(&file) }));
     assert_eq!(answer["failures"], Value::Null, "{}", answer["failures"].as_str().unwrap_or_default());
     assert_eq!(server.predict(r#"{"features":[1,2,"FR"]}"#).status, 200);
     assert!(server.ask("GET", "/metrics", b"").text().contains("assay_failures_total 0"));

@@ -19,6 +19,9 @@ fn one_transaction_gets_one_score() {
     assert_eq!(reply.header("content-type"), Some("application/json"));
     assert_eq!(reply.scores(), [model.probability(&row)]);
     assert!(reply.text().starts_with("{\"scores\":["));
+    let label = reply.header("assay-model").unwrap();
+    let (name, version) = label.split_once('@').unwrap();
+    assert_eq!((name, version.len()), ("model", 12), "{label}");
 }
 
 /// `{"features":[[…],[…],…]}` (several): 200 `{"scores":[p1,p2,…]}`, same order.

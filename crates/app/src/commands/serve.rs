@@ -8,15 +8,18 @@ use std::time::Duration;
 use clap::Args;
 use thiserror::Error;
 
-use crate::http::{self, AllowedOrigins, Limits, ServerError, Settings};
+use crate::http::{self, AllowedOrigins, Limits, ModelArguments, OpenError, ServerError, Settings};
 use crate::model_file::{self, ModelFileError};
 
-/// Serve a model over HTTP: POST /predict, GET /health, /ready, /metrics, /openapi.json.
+/// Serve models over HTTP: POST /predict, GET /health, /ready, /metrics, /openapi.json, /v1/models.
 #[derive(Args)]
 pub struct Serve {
-    /// The model file that `assay train` wrote.
-    #[arg(long)]
+    /// The model file that `assay train` wrote. With --models: the one to begin with, while nothing in the folder says which is active.
+    #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+
+    #[command(flatten)]
+    models: ModelArguments,
 
     /// Address and port to listen on; port 0 takes a free one, named in the first log line [default: 127.0.0.1:5000].
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
@@ -55,7 +58,7 @@ const SAGEMAKER_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// No model was named, and there is no folder that SageMaker would have filled.
-    #[error("no model to serve: name the file that `assay train` wrote with --model")]
+    #[error("no model to serve: name the file that `assay train` wrote with --model, or a folder of them with --models")]
     NoModel,
     /// SageMaker would kill the server in the middle of its drain.
     #[error(
@@ -67,6 +70,9 @@ pub enum ServeError {
     DrainTooLong,
     /// There is no model to serve.
     #[error(transparent)]
+    Models(#[from] OpenError),
+    /// There is no model in SageMaker's folder.
+    #[error(transparent)]
     Model(#[from] ModelFileError),
     /// Listening failed.
     #[error(transparent)]
@@ -76,21 +82,22 @@ pub enum ServeError {
 /// Loads and checks the model, then serves until a signal ends it.
 pub fn run(serve: &Serve) -> Result<(), ServeError> {
     let origins = AllowedOrigins::from_arguments(&serve.cors_origin).map_err(ServerError::from)?;
-    let sagemaker = serve.sagemaker || (serve.model.is_none() && Path::new(SAGEMAKER_FOLDER).is_dir());
-    let path = model_path(serve.model.as_deref(), sagemaker)?;
+    let sagemaker =
+        serve.sagemaker || (serve.model.is_none() && !serve.models.has_folder() && Path::new(SAGEMAKER_FOLDER).is_dir());
+    let is_decided_by_the_folder = serve.models.has_folder() && serve.model.is_none() && !sagemaker;
+    let path = (!is_decided_by_the_folder).then(|| model_path(serve.model.as_deref(), sagemaker)).transpose()?;
     if sagemaker && Duration::from_secs(serve.drain_seconds.into()) + http::FINISH >= SAGEMAKER_PATIENCE {
         return Err(ServeError::DrainTooLong);
     }
-    let model = model_file::load(&path)?;
+    let models = http::open(&serve.models, path.as_deref())?;
     let settings = Settings {
         bind: serve.bind.unwrap_or_else(|| default_address(sagemaker)),
         origins,
         drain: Duration::from_secs(serve.drain_seconds.into()),
         threads: serve.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
         limits: serve.limits,
-        model_path: path.display().to_string(),
     };
-    Ok(http::serve(settings, model)?)
+    Ok(http::serve(settings, models)?)
 }
 
 /// The model file: the one that is named, or the only one in SageMaker's folder.

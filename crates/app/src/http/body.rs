@@ -64,7 +64,7 @@ pub async fn read(mut incoming: Incoming, worker: &Worker, progress: &Rc<Progres
 }
 
 /// The next bytes; `None` at the end.
-async fn next_piece(incoming: &mut Incoming, worker: &Worker, progress: &Progress) -> Result<Option<Bytes>, Refusal> {
+pub async fn next_piece(incoming: &mut Incoming, worker: &Worker, progress: &Progress) -> Result<Option<Bytes>, Refusal> {
     poll_fn(|context| {
         loop {
             return match Pin::new(&mut *incoming).poll_frame(context) {

@@ -28,7 +28,7 @@ use served::Served;
 use table::Table;
 
 use super::answer::{self, Answer};
-use super::endpoints::whole_body;
+use super::endpoints::{say_who_scored, whole_body};
 use super::progress::Progress;
 use super::refusal::Refusal;
 use super::worker::Worker;
@@ -107,22 +107,30 @@ fn refuse_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
 /// Reads rows by `read`, scores them, and lets `write` make the answer of what else was read and the probabilities.
 fn scored<Asked>(
     worker: &Worker,
-    served: &Served<'_>,
+    served: Served,
     read: impl FnOnce(&mut Table<'_>) -> Result<Asked, Refusal>,
-    write: impl FnOnce(Asked, &[f64]) -> Answer,
+    write: impl FnOnce(&Served, Asked, &[f64]) -> Answer,
 ) -> Result<Answer, Refusal> {
     let shared = &worker.shared;
     let mut scratch = worker.scratch.borrow_mut();
-    let mut table = Table::new(served.model.features(), shared.settings.limits.rows.get(), scratch.empty());
+    let mut table = Table::new(served.model.artifact.features(), shared.settings.limits.rows.get(), scratch.empty());
     let asked = read(&mut table)?;
     let rows = table.count();
     if rows == 0 {
         return Err(DoorRefusal::NoRows.into());
     }
+    let served = served.decided(scratch.rows());
     let started = clock::now();
-    let probabilities = predict::probabilities(served.model, &mut scratch);
+    predict::probabilities(&served.model.artifact, &mut scratch);
     shared.metrics.scored(rows, clock::now() - started);
-    Ok(write(asked, probabilities))
+    if served.is_named {
+        served.model.requests.inc();
+    } else {
+        shared.models.answered(&served.lineup, &served.model, scratch.rows(), scratch.probabilities());
+    }
+    let mut answer = write(&served, asked, scratch.probabilities());
+    say_who_scored(&served.model, &mut answer);
+    Ok(answer)
 }
 
 /// Adds `probability` as JSON and CSV write it: the shortest digits that read back as the same bits.

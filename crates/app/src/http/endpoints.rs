@@ -5,11 +5,13 @@ use std::rc::Rc;
 use bytes::Bytes;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderMap, HeaderName, TRANSFER_ENCODING};
 
 use super::answer::{self, Answer};
 use super::body::{self, Body};
 use super::doors::{self, Door};
+use super::models::Model;
+use super::models::management::{self, Call};
 use super::progress::Progress;
 use super::refusal::Refusal;
 use super::worker::Worker;
@@ -31,6 +33,8 @@ pub enum Endpoint {
     Metrics,
     /// What all of this is.
     OpenApi,
+    /// Tells and changes what models there are.
+    Models(Call),
     /// The model, for clients of other servers.
     Door(Door),
 }
@@ -45,7 +49,8 @@ pub async fn answer(endpoint: Endpoint, request: Request<Incoming>, worker: &Rc<
         Endpoint::Ready if shared.lifecycle.is_ready() => answer::json(Bytes::from_static(br#"{"status":"ready"}"#)),
         Endpoint::Ready => answer::refusal(&Refusal::Draining),
         Endpoint::Metrics => answer::text(metrics::CONTENT_TYPE, shared.metrics.text()),
-        Endpoint::OpenApi => answer::json(shared.openapi.clone()),
+        Endpoint::OpenApi => answer::json(shared.models.now().active.openapi.clone()),
+        Endpoint::Models(call) => management::answer(call, request, worker, progress).await,
         Endpoint::Door(door) => doors::answer(door, request, worker, progress).await,
     }
 }
@@ -55,7 +60,7 @@ async fn predict(request: Request<Incoming>, worker: &Rc<Worker>, progress: &Rc<
     let body = whole_body(&head.headers, incoming, worker, progress).await;
     let shared = &worker.shared;
     let mut answer = router::answer_or_500(&shared.metrics.failures, || {
-        body.and_then(|body| score(&body, worker)).map_or_else(|refusal| answer::refusal(&refusal), answer::json)
+        body.and_then(|body| score(&body, worker)).unwrap_or_else(|refusal| answer::refusal(&refusal))
     });
     shared.settings.origins.allow_reading(&head.headers, answer.headers_mut());
     answer
@@ -72,14 +77,25 @@ pub async fn whole_body(
     if has_body { body::read(incoming, worker, progress).await } else { Err(Refusal::LengthRequired) }
 }
 
-fn score(body: &[u8], worker: &Worker) -> Result<Vec<u8>, Refusal> {
+/// One model answers, from the first value to the last score, whatever becomes active meanwhile.
+fn score(body: &[u8], worker: &Worker) -> Result<Answer, Refusal> {
     let shared = &worker.shared;
+    let lineup = shared.models.now();
     let mut scratch = worker.scratch.borrow_mut();
-    let rows = predict::read(body, &shared.model, shared.settings.limits.rows.get(), &mut scratch)?;
+    let rows = predict::read(body, &lineup.active.artifact, shared.settings.limits.rows.get(), &mut scratch)?;
+    let model = lineup.choose(scratch.rows());
     let started = clock::now();
-    let json = predict::score(&shared.model, &mut scratch);
+    let json = predict::score(&model.artifact, &mut scratch);
     shared.metrics.scored(rows, clock::now() - started);
-    Ok(json)
+    shared.models.answered(&lineup, model, scratch.rows(), scratch.probabilities());
+    let mut answer = answer::json(json);
+    say_who_scored(model, &mut answer);
+    Ok(answer)
+}
+
+/// Adds the header that says which model scored: `name@version`.
+pub fn say_who_scored(model: &Model, answer: &mut Answer) {
+    answer.headers_mut().insert(HeaderName::from_static("assay-model"), model.label.clone());
 }
 
 fn preflight(request: &HeaderMap, worker: &Worker) -> Answer {

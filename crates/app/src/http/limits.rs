@@ -14,6 +14,9 @@ pub const CONNECTION_BUFFER_BYTES: usize = 64 << 10;
 /// Bytes of unfinished bodies that all connections may hold together; a body that would exceed it is answered 503.
 pub const UNFINISHED_BODY_BYTES: usize = 256 << 20;
 
+/// How long an upload of a model may take in all; a longer one is answered 408. Each of its pieces has the time of a body.
+pub const UPLOAD_TIME: Duration = Duration::from_secs(600);
+
 /// Connections beyond the limit that are told so with a 503; the rest are closed without a word.
 pub const REFUSED_CONNECTIONS: usize = 256;
 

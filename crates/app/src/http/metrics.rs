@@ -7,7 +7,6 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use assay_model::Manifest;
 use hyper::{Method, StatusCode};
 use prometheus::core::Collector;
 use prometheus::{
@@ -27,18 +26,22 @@ const DURATION_BUCKETS: [f64; 16] =
 /// The label of whatever is not in a list of ours.
 const OTHER: &str = "other";
 
-const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::OPTIONS];
+const METHODS: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::OPTIONS, Method::DELETE];
 
-const STATUSES: [StatusCode; 12] = [
+const STATUSES: [StatusCode; 16] = [
     StatusCode::OK,
+    StatusCode::CREATED,
     StatusCode::NO_CONTENT,
     StatusCode::BAD_REQUEST,
+    StatusCode::FORBIDDEN,
     StatusCode::NOT_FOUND,
     StatusCode::METHOD_NOT_ALLOWED,
     StatusCode::REQUEST_TIMEOUT,
+    StatusCode::CONFLICT,
     StatusCode::LENGTH_REQUIRED,
     StatusCode::PAYLOAD_TOO_LARGE,
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::UNPROCESSABLE_ENTITY,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
     StatusCode::IM_A_TEAPOT,
@@ -73,8 +76,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All figures at zero, and what is known of the model.
-    pub fn new(manifest: &Manifest) -> Self {
+    /// All figures at zero.
+    pub fn new() -> Self {
         let registry = Registry::new();
         let request_durations = registered(
             &registry,
@@ -94,7 +97,7 @@ impl Metrics {
             ),
         );
         let reason = |reason| rejected.with_label_values(&[reason]);
-        describe(&registry, manifest);
+        describe(&registry);
         Self {
             requests: (0..(ROUTES.len() + 1) * (METHODS.len() + 1) * STATUSES.len()).map(|_| OnceLock::new()).collect(),
             request_durations,
@@ -118,6 +121,11 @@ impl Metrics {
             rejected_accept: reason("accept_failed"),
             registry,
         }
+    }
+
+    /// Where others count too.
+    pub fn registry(&self) -> Registry {
+        self.registry.clone()
     }
 
     /// Counts a request as in flight until the guard is dropped.
@@ -163,20 +171,11 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Facts that never change: the model, the program, its start.
-fn describe(registry: &Registry, manifest: &Manifest) {
-    let info = |name, help, labels: &[(&str, &str)]| {
-        let (names, values): (Vec<_>, Vec<_>) = labels.iter().copied().unzip();
-        registered(registry, IntGaugeVec::new(Opts::new(name, help), &names)).with_label_values(&values).set(1);
-    };
-    let labels = [
-        ("learner", manifest.learner_name()),
-        ("fingerprint", &manifest.fingerprint),
-        ("made_by", &manifest.made_by),
-        ("features", &manifest.features.len().to_string()),
-    ];
-    info("assay_model_info", "The model that scores.", &labels);
-    info("assay_build_info", "The program.", &[("version", env!("CARGO_PKG_VERSION"))]);
+/// Facts that never change: the program, its start.
+fn describe(registry: &Registry) {
+    registered(registry, IntGaugeVec::new(Opts::new("assay_build_info", "The program."), &["version"]))
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1);
     registered(registry, Gauge::new("process_start_time_seconds", "When the process started, in seconds since 1970."))
         .set(clock::unix_seconds());
 }

@@ -27,6 +27,16 @@ impl Scratch {
         self.rows.shrink_to(NUMBERS_KEPT);
         &mut self.rows
     }
+
+    /// The rows that were read, one after the other.
+    pub fn rows(&self) -> &[f64] {
+        &self.rows
+    }
+
+    /// The probabilities of those rows.
+    pub fn probabilities(&self) -> &[f64] {
+        &self.probabilities
+    }
 }
 
 /// Numbers that a scratch buffer may keep between requests; what a larger request needed is given back.

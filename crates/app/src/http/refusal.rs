@@ -5,6 +5,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::doors::DoorRefusal;
+use super::models::Problem;
 use super::predict::Place;
 
 /// One reason. Sentences name places, limits and features of the model, never a submitted value.
@@ -115,6 +116,9 @@ pub enum Refusal {
     /// What one of the doors beside `/predict` does not take.
     #[error(transparent)]
     Door(#[from] DoorRefusal),
+    /// A change of the models that is not made.
+    #[error(transparent)]
+    Models(#[from] Problem),
     /// A defect of ours.
     #[error("the server failed to answer; this is a defect, and its log says where")]
     Internal,
@@ -135,6 +139,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Door(refusal) => refusal.status(),
+            Self::Models(problem) => problem.status(),
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -170,6 +175,7 @@ impl Refusal {
             Self::Busy => "busy",
             Self::Draining => "draining",
             Self::Door(refusal) => refusal.code(),
+            Self::Models(problem) => problem.code(),
             Self::Internal => "internal",
         }
     }
@@ -218,6 +224,7 @@ pub mod tests {
             Refusal::Draining,
             Refusal::Internal,
         ];
+        all.extend(Problem::one_of_each().into_iter().map(Refusal::from));
         all.extend(doors::refusals().into_iter().map(Refusal::from));
         all
     }

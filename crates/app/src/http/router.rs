@@ -11,6 +11,7 @@ use hyper::{Method, Request};
 use super::answer::{self, Answer};
 use super::doors::Door;
 use super::endpoints::{self, Endpoint};
+use super::models::management::Call;
 use super::progress::{Progress, Stage};
 use super::refusal::Refusal;
 use super::worker::Worker;
@@ -37,6 +38,8 @@ pub enum Scope {
     Score,
     /// Who may look at figures.
     Metrics,
+    /// Who may see and change which models score.
+    Models,
 }
 
 /// Everything that is served.
@@ -47,6 +50,14 @@ pub const ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/ready", scope: Scope::Public, endpoint: Endpoint::Ready },
     Route { method: Method::GET, path: "/metrics", scope: Scope::Metrics, endpoint: Endpoint::Metrics },
     Route { method: Method::GET, path: "/openapi.json", scope: Scope::Public, endpoint: Endpoint::OpenApi },
+    models(Method::GET, "/v1/models", Call::List),
+    models(Method::POST, "/v1/models", Call::Upload),
+    models(Method::POST, "/v1/models/rollback", Call::RollBack),
+    models(Method::GET, "/v1/models/{name}", Call::Show),
+    models(Method::DELETE, "/v1/models/{name}", Call::Delete),
+    models(Method::POST, "/v1/models/{name}/activate", Call::Activate),
+    models(Method::POST, "/v1/models/{name}/shadow", Call::Shadow),
+    models(Method::POST, "/v1/models/{name}/rollout", Call::RollOut),
     door(Method::POST, "/v1/score", Scope::Score, Door::Score),
     door(Method::POST, "/invocations", Scope::Score, Door::Invocations),
     door(Method::GET, "/ping", Scope::Public, Door::Ping),
@@ -62,6 +73,10 @@ pub const ROUTES: &[Route] = &[
     door(Method::GET, "/v2/models/{model}/versions/{version}/ready", Scope::Public, Door::ModelReady),
     door(Method::POST, "/v2/models/{model}/versions/{version}/infer", Scope::Score, Door::Infer),
 ];
+
+const fn models(method: Method, path: &'static str, call: Call) -> Route {
+    Route { method, path, scope: Scope::Models, endpoint: Endpoint::Models(call) }
+}
 
 const fn door(method: Method, path: &'static str, scope: Scope, door: Door) -> Route {
     Route { method, path, scope, endpoint: Endpoint::Door(door) }
@@ -121,8 +136,16 @@ impl Found {
 
 fn find(method: &Method, path: &str) -> Found {
     let method = if method == Method::HEAD { &Method::GET } else { method };
+    // A path that is written out is that path, even where another route would take it as a name.
+    match among(method, |route| route == path) {
+        Found::Nothing => among(method, |route| takes_as_names(route, path)),
+        found => found,
+    }
+}
+
+fn among(method: &Method, is_it: impl Fn(&str) -> bool) -> Found {
     let mut found = Found::Nothing;
-    for route in ROUTES.iter().filter(|route| is_at(route.path, path)) {
+    for route in ROUTES.iter().filter(|route| is_it(route.path)) {
         if route.method == *method {
             return Found::Route(route);
         }
@@ -131,13 +154,10 @@ fn find(method: &Method, path: &str) -> Found {
     found
 }
 
-/// Whether `path` is where a route says, segment by segment.
-fn is_at(route: &str, path: &str) -> bool {
+/// Whether `path` is where a route with names in its path says, segment by segment.
+fn takes_as_names(route: &str, path: &str) -> bool {
     let fits = |(expected, found): (&str, &str)| expected == found || (expected.starts_with('{') && !found.is_empty());
-    route == path
-        || (route.contains('{')
-            && route.split('/').count() == path.split('/').count()
-            && route.split('/').zip(path.split('/')).all(fits))
+    route.contains('{') && route.split('/').count() == path.split('/').count() && route.split('/').zip(path.split('/')).all(fits)
 }
 
 fn method_not_allowed(path: &str) -> Answer {
@@ -187,6 +207,10 @@ mod tests {
         assert_eq!(route(&Method::GET, "/v2/models/fraud"), "/v2/models/{model}");
         assert_eq!(route(&Method::POST, "/v2/models/fraud/infer"), "/v2/models/{model}/infer");
         assert_eq!(route(&Method::GET, "/v2/models/a%2Fb/versions/7"), "/v2/models/{model}/versions/{version}");
+        assert_eq!(route(&Method::POST, "/v1/models/rollback"), "/v1/models/rollback");
+        assert_eq!(route(&Method::DELETE, "/v1/models/fraud"), "/v1/models/{name}");
+        assert_eq!(allowed("/v1/models/{name}"), "GET, HEAD, DELETE");
+        assert!(matches!(find(&Method::DELETE, "/v1/models/rollback"), Found::OtherMethod { path: "/v1/models/rollback" }));
         for nowhere in
             ["/v2/models/", "/v2/models//infer", "/v2/models/a/b", "/v2/models/a/versions//infer", "/v2/models/a/ready/"]
         {

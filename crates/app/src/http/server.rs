@@ -8,8 +8,6 @@ use std::thread;
 use std::time::Duration;
 use std::{io, net};
 
-use assay_model::Artifact;
-use bytes::Bytes;
 use prometheus::IntGauge;
 use thiserror::Error;
 use tokio::runtime::{self, LocalOptions, LocalRuntime};
@@ -20,7 +18,8 @@ use super::lifecycle::Lifecycle;
 use super::limits::{Limits, REFUSED_CONNECTIONS};
 use super::listener::{ListenError, listen};
 use super::metrics::Metrics;
-use super::{openapi, worker};
+use super::models::{Models, Opened};
+use super::worker;
 
 /// What an operator decides.
 pub struct Settings {
@@ -34,8 +33,6 @@ pub struct Settings {
     pub threads: NonZeroUsize,
     /// What clients may take.
     pub limits: Limits,
-    /// Where the model came from, for the log.
-    pub model_path: String,
 }
 
 /// Why the server did not start or stopped.
@@ -54,27 +51,25 @@ pub enum ServerError {
 
 /// What all threads share.
 pub struct Shared {
-    /// The model that scores.
-    pub model: Artifact,
+    /// The models, and which of them scores.
+    pub models: Arc<Models>,
     /// What the operator decided.
     pub settings: Settings,
     /// Whether we are ready, leaving or gone.
     pub lifecycle: Lifecycle,
     /// What we count.
     pub metrics: Metrics,
-    /// `/openapi.json`, with this model's features.
-    pub openapi: Bytes,
     /// Bytes of bodies that are not complete yet.
     pub unfinished_body_bytes: AtomicUsize,
     connections: Arc<Slots>,
     refused: Arc<Slots>,
 }
 
-/// Serves `model` until SIGTERM or SIGINT, and returns when the last request has been answered.
-pub fn serve(settings: Settings, model: Artifact) -> Result<(), ServerError> {
+/// Serves `models` until SIGTERM or SIGINT, and returns when the last request has been answered.
+pub fn serve(settings: Settings, models: Opened) -> Result<(), ServerError> {
     let listeners = listen(settings.bind, settings.threads)?;
     let address = listeners[0].local_addr()?;
-    let shared = Arc::new(Shared::new(settings, model));
+    let shared = Arc::new(Shared::new(settings, models)?);
     let runtime = local_runtime()?;
     runtime.block_on(async {
         // Signals are ours before anybody can know that we run.
@@ -126,9 +121,13 @@ fn ended_by_signal(shared: &Arc<Shared>) -> io::Result<impl Future<Output = ()>>
 }
 
 fn announce(shared: &Shared, address: SocketAddr) {
-    let manifest = shared.model.manifest();
+    let lineup = shared.models.now();
+    let active = &lineup.active;
+    let manifest = active.artifact.manifest();
     tracing::info!(
-        model = shared.settings.model_path,
+        model = active.name,
+        version = active.version,
+        origin = active.origin,
         learner = manifest.learner_name(),
         features = manifest.features.len(),
         threads = shared.settings.threads,
@@ -141,18 +140,17 @@ fn announce(shared: &Shared, address: SocketAddr) {
 }
 
 impl Shared {
-    fn new(settings: Settings, model: Artifact) -> Self {
-        let metrics = Metrics::new(model.manifest());
-        Self {
-            openapi: openapi::document(model.features(), &model.manifest().threshold),
+    fn new(settings: Settings, models: Opened) -> io::Result<Self> {
+        let metrics = Metrics::new();
+        Ok(Self {
+            models: Models::start(models, metrics.registry())?,
             lifecycle: Lifecycle::default(),
             unfinished_body_bytes: AtomicUsize::new(0),
             connections: Slots::new(settings.limits.connections.get(), Some(metrics.connections.clone())),
             refused: Slots::new(REFUSED_CONNECTIONS, None),
             metrics,
-            model,
             settings,
-        }
+        })
     }
 
     /// A place for one more connection, if there is one.

@@ -15,6 +15,7 @@ use assay_model::linear::Term;
 use assay_model::manifest::{Baseline, GoldenRow, Learner, Threshold, Training};
 use assay_model::{Artifact, Calibration, Feature, FeatureKind, Linear, Manifest};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// No answer takes this long; a test that waits longer has found a bug.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,6 +41,19 @@ pub fn model(features: Vec<Feature>, linear: Option<Linear>, trees: &str) -> (Ar
         imported: None,
     };
     Artifact::build(manifest, trees).unwrap()
+}
+
+/// The version of a model: the first twelve digits of its file's SHA-256.
+pub fn version_of(file: &[u8]) -> String {
+    checksum(file)[..12].to_owned()
+}
+
+/// A SHA-256, in hex.
+pub fn checksum(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// A linear model of the 30 features of the seed system: `Time`, `V1` … `V28`, `Amount`, none ever missing.
@@ -153,6 +167,11 @@ impl Server {
         Self::start_in(folder, &[&["--model", path.to_str().unwrap()], arguments].concat())
     }
 
+    /// Serves on a free port what `arguments` name.
+    pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), arguments)
+    }
+
     /// Serves on a free port what `arguments` name in `folder`, which is removed with the server.
     pub fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_assay"))
@@ -179,6 +198,13 @@ impl Server {
         });
         let address = address.recv_timeout(PATIENCE).expect("the server says where it listens").parse().unwrap();
         Self { child, address, log, reading: Some(reading), _folder: folder }
+    }
+
+    /// The sentence with which a server that cannot start ends.
+    pub fn refused(arguments: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_assay")).arg("serve").args(arguments).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
     }
 
     /// A new connection.

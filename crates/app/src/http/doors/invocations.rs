@@ -3,7 +3,7 @@
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 
 use super::forms::{self, Rows};
-use super::served::served;
+use super::served;
 use super::table::{OtherKeys, Table};
 use super::{DoorRefusal, csv_rows, json, scored, write_list, write_number};
 use crate::http::answer::{self, Answer};
@@ -20,13 +20,12 @@ enum Format {
 
 /// Scores `body`, which is of the type that `headers` say, and answers in the one that they accept.
 pub fn answer(headers: &HeaderMap, body: &[u8], worker: &Worker) -> Result<Answer, Refusal> {
-    let served = served(&worker.shared, None, None)?;
     let read: fn(&[u8], &mut Table<'_>) -> Result<(), Refusal> = match sent(headers)? {
         Format::Csv => csv_rows::add,
         Format::Json => add_json,
     };
     let format = accepted(headers);
-    scored(worker, &served, |table| read(body, table), |(), probabilities| write(format, probabilities))
+    scored(worker, served::active(&worker.shared), |table| read(body, table), |_, (), probabilities| write(format, probabilities))
 }
 
 /// Adds the rows of a body in one of the forms of JSON.

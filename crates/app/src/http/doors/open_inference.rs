@@ -45,7 +45,7 @@ impl Output {
     }
 
     /// What `served` gives.
-    fn of(served: &Served<'_>) -> &'static [Self] {
+    fn of(served: &Served) -> &'static [Self] {
         if served.threshold().is_some() { &[Self::Probability, Self::Flagged] } else { &[Self::Probability] }
     }
 }
@@ -57,16 +57,16 @@ pub fn server() -> Answer {
 }
 
 /// What a model takes and gives.
-pub fn model(served: &Served<'_>) -> Answer {
+pub fn model(served: &Served) -> Answer {
     let tensor = |name: &str, datatype: &str| json!({ "name": name, "datatype": datatype, "shape": [-1] });
-    let inputs = served.model.features().iter().map(|feature| {
+    let inputs = served.model.artifact.features().iter().map(|feature| {
         let datatype = if feature.kind == FeatureKind::Number { "FP64" } else { "BYTES" };
         tensor(&feature.name, datatype)
     });
     let outputs = Output::of(served).iter().map(|output| tensor(output.name(), output.datatype()));
     let body = json!({
-        "name": served.name,
-        "versions": [served.version],
+        "name": served.model.name,
+        "versions": [served.model.version],
         "platform": "assay",
         "inputs": inputs.collect::<Vec<_>>(),
         "outputs": outputs.collect::<Vec<_>>(),
@@ -75,8 +75,8 @@ pub fn model(served: &Served<'_>) -> Answer {
 }
 
 /// That a model takes requests.
-pub fn model_ready(served: &Served<'_>) -> Answer {
-    answer::json(json!({ "name": served.name, "ready": true }).to_string())
+pub fn model_ready(served: &Served) -> Answer {
+    answer::json(json!({ "name": served.model.name, "ready": true }).to_string())
 }
 
 /// Scores the tensors of `body`.
@@ -86,9 +86,9 @@ pub fn infer(head: &Parts, body: &[u8], worker: &Worker) -> Result<Answer, Refus
     let outputs = Output::of(&served);
     scored(
         worker,
-        &served,
+        served,
         |table| request::read(json, binary, outputs, table),
-        |asked, probabilities| response::write(&served, &asked, probabilities),
+        |served, asked, probabilities| response::write(served, &asked, probabilities),
     )
 }
 

@@ -1,7 +1,7 @@
 //! `POST /v1/score`: our own door. Rows by position or by name in; probability and flag of each, and who says so, out.
 
 use super::forms::{self, Rows};
-use super::served::{Served, served};
+use super::served::{self, Served};
 use super::table::{OtherKeys, Table};
 use super::{scored, write_number};
 use crate::http::answer::{self, Answer};
@@ -10,20 +10,19 @@ use crate::http::worker::Worker;
 
 /// Scores `body`.
 pub fn answer(body: &[u8], worker: &Worker) -> Result<Answer, Refusal> {
-    let served = served(&worker.shared, None, None)?;
     let read = |table: &mut Table<'_>| {
         let (form, raw) = forms::only_one(body, ["rows", "transactions"])?;
         let form = if form == "rows" { Rows::Lists } else { Rows::Objects };
         forms::add(raw, form, table, OtherKeys::Refused)
     };
-    scored(worker, &served, read, |(), probabilities| answer::json(write(&served, probabilities)))
+    scored(worker, served::active(&worker.shared), read, |served, (), probabilities| answer::json(write(served, probabilities)))
 }
 
-fn write(served: &Served<'_>, probabilities: &[f64]) -> Vec<u8> {
+fn write(served: &Served, probabilities: &[f64]) -> Vec<u8> {
     const LONGEST_SCORE: usize = 60;
     let mut text = Vec::with_capacity(256 + probabilities.len() * LONGEST_SCORE);
     let model = serde_json::json!({
-        "name": served.name, "version": served.version, "fingerprint": served.model.manifest().fingerprint,
+        "name": served.model.name, "version": served.model.version, "fingerprint": served.model.artifact.manifest().fingerprint,
     });
     text.extend_from_slice(format!("{{\"model\":{model}").as_bytes());
     let threshold = served.threshold();

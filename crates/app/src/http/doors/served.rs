@@ -1,52 +1,57 @@
 //! Which model does a request mean? Doors name it, or leave it to us.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::sync::Arc;
 
-use assay_model::Artifact;
 use percent_encoding::percent_decode_str;
 
 use super::DoorRefusal;
+use crate::http::models::{Lineup, Model};
 use crate::http::refusal::Refusal;
 use crate::http::server::Shared;
 
-/// The version of a model that nobody has replaced.
-const FIRST_VERSION: &str = "1";
-
-/// A model that answers, with the names that clients know it by.
-pub struct Served<'a> {
-    /// Its name: that of its file, without the ending.
-    pub name: Cow<'a, str>,
-    /// Which of the models of that name.
-    pub version: &'static str,
-    /// The model.
-    pub model: &'a Artifact,
+/// Who answers a request, out of the models of one moment.
+pub struct Served {
+    /// All models, as they were when the request was read.
+    pub lineup: Arc<Lineup>,
+    /// The one that answers.
+    pub model: Arc<Model>,
+    /// Whether the request asked for this one, so that no other may answer.
+    pub is_named: bool,
 }
 
-impl Served<'_> {
+impl Served {
     /// The probability from which it flags, if it was made to flag: from 0 on it would flag everything.
     pub fn threshold(&self) -> Option<f64> {
-        Some(self.model.manifest().threshold.probability).filter(|&probability| probability > 0.0)
+        self.model.threshold()
+    }
+
+    /// The same request with its rows read: where it names no model, it may be the challenger's.
+    pub fn decided(mut self, rows: &[f64]) -> Self {
+        if !self.is_named {
+            self.model = self.lineup.choose(rows).clone();
+        }
+        self
     }
 }
 
-/// The model of this name and version; where a request names none, the one that serves.
-pub fn served<'a>(shared: &'a Shared, name: Option<&str>, version: Option<&str>) -> Result<Served<'a>, Refusal> {
-    let path = Path::new(&shared.settings.model_path);
-    let ours = path.file_stem().map_or("model".into(), |stem| stem.to_string_lossy());
-    let is_ours = name.is_none_or(|name| percent_decode_str(name).eq(ours.bytes()))
-        && version.is_none_or(|version| percent_decode_str(version).eq(FIRST_VERSION.bytes()));
-    if is_ours {
-        Ok(Served { name: ours, version: FIRST_VERSION, model: &shared.model })
-    } else {
-        Err(DoorRefusal::UnknownModel.into())
-    }
+/// The model that answers where a request names none.
+pub fn active(shared: &Shared) -> Served {
+    let lineup = Arc::clone(&shared.models.now());
+    Served { model: lineup.active.clone(), lineup, is_named: false }
 }
 
 /// The model that a path names, as in `/v2/models/{model}/versions/{version}/infer`.
-pub fn at_path<'a>(shared: &'a Shared, path: &str) -> Result<Served<'a>, Refusal> {
+pub fn at_path(shared: &Shared, path: &str) -> Result<Served, Refusal> {
     let mut segments = path.split('/').skip(3);
-    let name = segments.next();
-    let version = segments.next().filter(|&segment| segment == "versions").and_then(|_| segments.next());
-    served(shared, name, version)
+    let name = decoded(segments.next().unwrap_or_default());
+    let version = segments.next().filter(|&segment| segment == "versions").and_then(|_| segments.next()).map(decoded);
+    let lineup = Arc::clone(&shared.models.now());
+    let model = lineup.find(&name, version.as_deref()).cloned().ok_or(DoorRefusal::UnknownModel)?;
+    Ok(Served { lineup, model, is_named: true })
+}
+
+/// What is no UTF-8 becomes what no name has.
+fn decoded(segment: &str) -> Cow<'_, str> {
+    percent_decode_str(segment).decode_utf8_lossy()
 }

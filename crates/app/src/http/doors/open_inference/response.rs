@@ -9,12 +9,12 @@ use crate::http::doors::served::Served;
 use crate::http::doors::{write_list, write_number};
 
 /// Writes what was asked for.
-pub fn write(served: &Served<'_>, asked: &Asked, probabilities: &[f64]) -> Answer {
+pub fn write(served: &Served, asked: &Asked, probabilities: &[f64]) -> Answer {
     const LONGEST_NUMBER: usize = 25;
     let mut text = Vec::with_capacity(512 + probabilities.len() * LONGEST_NUMBER);
     let quoted = |text: &str| serde_json::to_string(text).expect("a text is JSON");
     let mut add = |part: &str| text.extend_from_slice(part.as_bytes());
-    add(&format!("{{\"model_name\":{},\"model_version\":{}", quoted(&served.name), quoted(served.version)));
+    add(&format!("{{\"model_name\":{},\"model_version\":{}", quoted(&served.model.name), quoted(&served.model.version)));
     if let Some(id) = &asked.id {
         add(&format!(",\"id\":{}", quoted(id)));
     }

@@ -1,0 +1,171 @@
+//! Which models are here, and which of them scores?
+//!
+//! Requests read the [`Lineup`] of a moment without a lock; changes are made beside them, in the [`book`], and become visible all at once.
+//! What is decided is written down in the folder before it is done. The [`loader`] reads files on a thread of its own.
+
+mod book;
+mod figures;
+mod lineup;
+mod loader;
+pub mod management;
+mod model;
+mod opening;
+mod problem;
+mod reason;
+mod rollout;
+mod shadow;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use arc_swap::{ArcSwap, Guard};
+use prometheus::Registry;
+
+use book::Book;
+use figures::Figures;
+use loader::Upload;
+use shadow::Queue;
+
+use crate::model_folder::{FolderError, ModelFolder, State};
+
+pub use lineup::Lineup;
+pub use model::Model;
+pub use opening::{ModelArguments, OpenError, Opened, open};
+pub use problem::Problem;
+
+/// The models of a server.
+pub struct Models {
+    now: ArcSwap<Lineup>,
+    book: Mutex<Book>,
+    /// Lineups that some request may still hold. Kept so that no request has to free a model.
+    retired: Mutex<Vec<Arc<Lineup>>>,
+    folder: Option<Arc<ModelFolder>>,
+    limits: ModelArguments,
+    figures: Figures,
+    shadows: Queue,
+    uploads: SyncSender<Upload>,
+    is_uploading: AtomicBool,
+}
+
+impl Models {
+    /// Begins with what was opened, and counts in `registry`.
+    pub fn start(opened: Opened, registry: Registry) -> io::Result<Arc<Self>> {
+        let Opened { book, folder, limits } = opened;
+        let figures = Figures::new(registry);
+        let lineup = book.lineup(None);
+        figures.follow(None, &lineup);
+        let (uploads, waiting) = sync_channel(1);
+        let models = Arc::new(Self {
+            now: ArcSwap::from_pointee(lineup),
+            book: Mutex::new(book),
+            retired: Mutex::default(),
+            folder: folder.map(Arc::new),
+            limits,
+            shadows: Queue::start(figures.dropped.clone())?,
+            figures,
+            uploads,
+            is_uploading: AtomicBool::new(false),
+        });
+        if let Some(folder) = models.folder.clone() {
+            let models = models.clone();
+            thread::Builder::new().name("models".into()).spawn(move || loader::run(&models, &folder, &waiting))?;
+        }
+        Ok(models)
+    }
+
+    /// The models of this moment, for one request from its first value to its answer; not to be held while waiting.
+    pub fn now(&self) -> Guard<Arc<Lineup>> {
+        self.now.load()
+    }
+
+    /// Counts an answer of `by`, and lets the shadows score its rows when they get to it. Only answers to requests that name no model:
+    /// shadows take the rows of the active one.
+    pub fn answered(&self, lineup: &Arc<Lineup>, by: &Arc<Model>, rows: &[f64], probabilities: &[f64]) {
+        by.requests.inc();
+        if !lineup.shadows.is_empty() {
+            self.shadows.add(lineup, by, rows, probabilities);
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Whoever failed holding it had changed nothing: a state is put in its place whole.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what `decide` made of the book, and does it. May wait for the disk.
+    fn change(&self, decide: impl FnOnce(&Book) -> Result<State, Problem>) -> Result<(), Problem> {
+        let mut book = self.book();
+        let state = decide(&book)?;
+        self.settle(&mut book, state)
+    }
+
+    fn settle(&self, book: &mut Book, state: State) -> Result<(), Problem> {
+        if state == book.state {
+            return Ok(());
+        }
+        if let Some(folder) = &self.folder {
+            folder.write(&state).map_err(|error| not_written(&error))?;
+        }
+        let before = std::mem::replace(&mut book.state, state);
+        let ended: Vec<&str> = before
+            .in_use()
+            .filter(|named| !book.state.in_use().any(|now| now == *named))
+            .map(|named| named.name.as_str())
+            .collect();
+        let rollout = book.state.rollout.as_ref().map(|rollout| (rollout.model.name.as_str(), rollout.percent));
+        tracing::info!(
+            model = book.state.active.name,
+            version = book.state.active.version,
+            before = before.active.name,
+            shadows = book.state.shadows.len(),
+            ?rollout,
+            ?ended,
+            "the models were changed"
+        );
+        self.publish(book);
+        Ok(())
+    }
+
+    /// Shows requests what the book says.
+    fn publish(&self, book: &Book) {
+        let before = self.now.load_full();
+        let lineup = book.lineup(Some(&before));
+        self.figures.follow(Some(&before), &lineup);
+        self.now.store(Arc::new(lineup));
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(before);
+    }
+
+    /// Frees the models of lineups that no request holds any more.
+    fn free_retired(&self) {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).retain(|lineup| Arc::strong_count(lineup) > 1);
+    }
+
+    /// Whether one more may be loaded.
+    fn room(&self) -> Result<(), Problem> {
+        let limit = self.limits.count.get();
+        if self.book().loaded_count() < limit { Ok(()) } else { Err(Problem::TooMany { limit }) }
+    }
+
+    /// The right to upload, if nobody else does.
+    fn begin_upload(self: &Arc<Self>) -> Option<Uploading> {
+        (!self.is_uploading.swap(true, Ordering::Acquire)).then(|| Uploading(self.clone()))
+    }
+}
+
+/// Says in the log what the answer does not: where the folder is.
+fn not_written(error: &FolderError) -> Problem {
+    tracing::error!("{error}");
+    Problem::NotWritten
+}
+
+/// One upload under way; another may begin when it is dropped.
+struct Uploading(Arc<Models>);
+
+impl Drop for Uploading {
+    fn drop(&mut self) {
+        self.0.is_uploading.store(false, Ordering::Release);
+    }
+}

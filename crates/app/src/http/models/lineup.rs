@@ -1,0 +1,36 @@
+//! Who plays: what a request sees of the models, all of it from one moment.
+
+use std::sync::Arc;
+
+use super::model::Model;
+use super::rollout::Rollout;
+use super::shadow::Shadow;
+
+/// The models at one moment. A request takes one of these and asks no other, so that a swap mixes nothing.
+#[derive(Debug)]
+pub struct Lineup {
+    /// The model that scores where nobody names one.
+    pub active: Arc<Model>,
+    /// The challenger that answers a share of the requests.
+    pub rollout: Option<Rollout>,
+    /// Those that score beside it without answering.
+    pub shadows: Vec<Arc<Shadow>>,
+    /// All that are loaded, the active one among them, by name.
+    pub loaded: Vec<Arc<Model>>,
+}
+
+impl Lineup {
+    /// The loaded model of this name, and of this version if one is asked for.
+    pub fn find(&self, name: &str, version: Option<&str>) -> Option<&Arc<Model>> {
+        self.loaded.iter().find(|model| model.name == name && version.is_none_or(|version| model.version == version))
+    }
+
+    /// Who answers a request of these rows that names no model: the active one, or the challenger when it is its turn. Both take the
+    /// same rows.
+    pub fn choose(&self, rows: &[f64]) -> &Arc<Model> {
+        match &self.rollout {
+            Some(rollout) if rollout.gets(rows) => &rollout.model,
+            _ => &self.active,
+        }
+    }
+}

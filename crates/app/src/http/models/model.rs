@@ -1,0 +1,104 @@
+//! One model that is loaded: its name, its version, and what is worked out of it once.
+
+use assay_model::Artifact;
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+use prometheus::{IntCounter, Opts};
+
+use crate::http::openapi;
+use crate::model_file::ModelFile;
+use crate::model_folder::Named;
+
+/// A model that may be asked. It never changes; another version is another model.
+#[derive(Debug)]
+pub struct Model {
+    /// What people call it: the name of its file, without the ending.
+    pub name: String,
+    /// Which bytes it is: the first digits of its file's SHA-256.
+    pub version: String,
+    /// What scores.
+    pub artifact: Artifact,
+    /// Where its file is.
+    pub origin: String,
+    /// `name@version`, as the header Assay-Model says it.
+    pub label: HeaderValue,
+    /// `/openapi.json` with its features.
+    pub openapi: Bytes,
+    /// Requests it has answered.
+    pub requests: IntCounter,
+}
+
+impl Model {
+    /// Names a model that was read and checked. A name that [`is_name`] refuses becomes one that it takes.
+    pub fn new(name: &str, file: ModelFile, origin: String) -> Self {
+        let ModelFile { artifact, version } = file;
+        let name = if is_name(name) { name.to_owned() } else { format!("model-{version}") };
+        let requests = Opts::new("assay_model_requests_total", "Requests that a model answered.")
+            .const_label("model", &name)
+            .const_label("version", &version);
+        Self {
+            label: HeaderValue::from_str(&format!("{name}@{version}")).expect("names and versions are letters and digits"),
+            openapi: openapi::document(artifact.features(), &artifact.manifest().threshold),
+            requests: IntCounter::with_opts(requests).expect("names and labels are right as they are written here"),
+            name,
+            version,
+            artifact,
+            origin,
+        }
+    }
+
+    /// The probability from which it flags, if it was made to flag: from 0 on it would flag everything.
+    pub fn threshold(&self) -> Option<f64> {
+        Some(self.artifact.manifest().threshold.probability).filter(|&probability| probability > 0.0)
+    }
+
+    /// Whether it flags a row of this probability.
+    pub fn flags(&self, probability: f64) -> bool {
+        self.threshold().is_some_and(|threshold| probability >= threshold)
+    }
+
+    /// How the state calls it.
+    pub fn named(&self) -> Named {
+        Named { name: self.name.clone(), version: self.version.clone() }
+    }
+
+    /// Whether it is the one that is called so.
+    pub fn is(&self, named: &Named) -> bool {
+        self.name == named.name && self.version == named.version
+    }
+
+    /// Whether every row that `other` takes means the same to it: the same features, and missing values wherever `other` knows them.
+    pub fn takes_the_rows_of(&self, other: &Self) -> bool {
+        let same = self.artifact.manifest().fingerprint == other.artifact.manifest().fingerprint;
+        let mut pairs = self.artifact.features().iter().zip(other.artifact.features());
+        same && pairs.all(|(ours, theirs)| ours.missing_seen || !theirs.missing_seen)
+    }
+}
+
+/// Letters of a name; a longer one is none.
+const NAME_LETTERS: usize = 64;
+
+/// The names that are paths of their own below `/v1/models`.
+const TAKEN: [&str; 1] = ["rollback"];
+
+/// Whether a model may be called this: it stands in paths, headers, metrics and file names as it is.
+pub fn is_name(text: &str) -> bool {
+    let is_letter = |letter: u8| letter.is_ascii_alphanumeric() || b"-_.".contains(&letter);
+    let is_short = text.len() <= NAME_LETTERS && text.starts_with(|first: char| first.is_ascii_alphanumeric());
+    is_short && text.bytes().all(is_letter) && !TAKEN.contains(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_paths_headers_and_files_take_as_it_is() {
+        for name in ["fraud", "Fraud-2026_08.v2", "7", &"x".repeat(64)] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", ".hidden", "-flag", "a/b", "a b", "ä", "a%20b", "a\"b", "a@b", "rollback", &"x".repeat(65)] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}
