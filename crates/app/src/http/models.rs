@@ -71,7 +71,10 @@ impl Models {
         });
         if let Some(folder) = models.folder.clone() {
             let models = models.clone();
-            thread::Builder::new().name("models".into()).spawn(move || loader::run(&models, &folder, &waiting))?;
+            thread::Builder::new().name("models".into()).spawn(move || {
+                give_way();
+                loader::run(&models, &folder, &waiting);
+            })?;
         }
         Ok(models)
     }
@@ -152,6 +155,22 @@ impl Models {
     /// The right to upload, if nobody else does.
     fn begin_upload(self: &Arc<Self>) -> Option<Uploading> {
         (!self.is_uploading.swap(true, Ordering::Acquire)).then(|| Uploading(self.clone()))
+    }
+}
+
+/// From here on, this thread runs when no other wants to: one that serves gets the core in the moment it has a request. Niceness alone would let
+/// it wait for milliseconds.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::{
+            NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+        };
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        // Where a sandbox refuses it, everything works, less smoothly.
+        if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
+            tracing::info!("threads beside those that serve do not give way to them: {error:?}");
+        }
     }
 }
 

@@ -37,6 +37,7 @@ pub fn run(models: &Models, folder: &ModelFolder, uploads: &Receiver<Upload>) {
     let mut looker = Looker { models, folder, last: BTreeMap::new(), could_list: true };
     let mut next_look = clock::now() + LOOK_INTERVAL;
     loop {
+        models.free_retired();
         match uploads.recv_timeout(next_look.saturating_duration_since(clock::now())) {
             Ok(Upload { name, file, reply }) => {
                 // Nobody may be waiting any more; the model is there all the same.
@@ -44,7 +45,6 @@ pub fn run(models: &Models, folder: &ModelFolder, uploads: &Receiver<Upload>) {
             }
             Err(RecvTimeoutError::Timeout) => {
                 looker.look();
-                models.free_retired();
                 next_look = clock::now() + LOOK_INTERVAL;
             }
             Err(RecvTimeoutError::Disconnected) => return,

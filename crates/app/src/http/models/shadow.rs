@@ -8,6 +8,7 @@ use std::{io, thread};
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts};
 
+use super::give_way;
 use super::lineup::Lineup;
 use super::model::Model;
 
@@ -109,7 +110,10 @@ impl Queue {
         let (jobs, waiting) = sync_channel(WAITING_REQUESTS);
         let bytes = Arc::new(AtomicUsize::new(0));
         let given_back = bytes.clone();
-        thread::Builder::new().name("shadows".into()).spawn(move || work(&waiting, &given_back))?;
+        thread::Builder::new().name("shadows".into()).spawn(move || {
+            give_way();
+            work(&waiting, &given_back);
+        })?;
         Ok(Self { jobs, bytes, dropped })
     }
 
