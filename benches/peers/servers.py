@@ -139,10 +139,10 @@ def bodies(rows, form=None):
     return path
 
 
-def wrk(port, path, seconds, posted=None):
-    """The command that keeps CONNECTIONS requests under way: of the bodies `posted`, or plain ones."""
+def wrk(port, path, seconds, posted=None, per_connection=None):
+    """The command that keeps CONNECTIONS requests under way: of the bodies `posted`, or plain ones; so many to a connection, or all."""
     command = ["wrk", "-t", 1, "-c", CONNECTIONS, "-d", f"{seconds}s", "--timeout", "10s"]
-    script, bodies = (["-s", CONTENDERS.parent / "predict.lua"], ["--", posted]) if posted else ([], [])
+    script, bodies = (["-s", CONTENDERS.parent / "predict.lua"], ["--", posted, *([per_connection] if per_connection else [])]) if posted else ([], [])
     return pinned(LOAD_CORE, [*command, *script, f"http://127.0.0.1:{port}{path}", *bodies])
 
 
@@ -151,9 +151,9 @@ def inference(name, rows):
     return (INFERENCE[name][0], bodies(rows, name)) if name in INFERENCE else ("/predict", bodies(rows))
 
 
-def requests_per_second(port, path, seconds, posted=None):
+def requests_per_second(port, path, seconds, posted=None, per_connection=None):
     """The rate of one run; every answer has to be 200."""
-    words = output(wrk(port, path, seconds, posted))
+    words = output(wrk(port, path, seconds, posted, per_connection))
     if "Non-2xx" in words or "Socket errors" in words:
         raise SystemExit(f"not every answer was 200:\n{words}")
     return float(re.search(r"Requests/sec:\s+([\d.]+)", words)[1])

@@ -21,6 +21,8 @@ mod progress;
 mod refusal;
 mod router;
 mod server;
+mod shedding;
+mod turns;
 mod worker;
 
 pub use cors::AllowedOrigins;

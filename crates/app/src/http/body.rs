@@ -10,7 +10,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 
-use super::limits::UNFINISHED_BODY_BYTES;
+use super::limits::{PASSED_OVER_BYTES, UNFINISHED_BODY_BYTES};
 use super::progress::{Progress, Stage};
 use super::refusal::Refusal;
 use super::worker::Worker;
@@ -61,6 +61,15 @@ pub async fn read(mut incoming: Incoming, worker: &Worker, progress: &Rc<Progres
         piece = next_piece(&mut incoming, worker, progress).await?;
     }
     Ok(Body::Gathered(whole))
+}
+
+/// Reads past a body that nobody wants, so that the next request of its connection can be read; a long one stays, and ends the connection.
+pub async fn pass_over(mut incoming: Incoming, worker: &Worker, progress: &Rc<Progress>) {
+    if incoming.size_hint().exact().is_none_or(|bytes| bytes > PASSED_OVER_BYTES) {
+        return;
+    }
+    progress.enter(Stage::Body, worker.now(), &worker.shared.settings.limits);
+    while let Ok(Some(_)) = next_piece(&mut incoming, worker, progress).await {}
 }
 
 /// The next bytes; `None` at the end.

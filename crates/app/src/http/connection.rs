@@ -4,27 +4,31 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::limits::{CONNECTION_BUFFER_BYTES, HEAD_BYTES, RETRY_AFTER_SECONDS};
 use super::progress::{Progress, Stage};
 use super::refusal::Refusal;
-use super::router;
 use super::server::Slot;
 use super::worker::{Watched, Worker};
+use super::{router, shedding};
+
+/// Bytes that are read of a request before it is known what it wants.
+const FIRST_BYTES: usize = 4 << 10;
 
 /// Serves the requests of `stream` until either side ends it. `_slot` is its place among the connections we may have.
 pub async fn serve(stream: TcpStream, watched: Watched, _slot: Slot) {
     let (worker, progress) = (&watched.worker, &watched.progress);
     // An answer leaves at once; it is whole when we write it.
     let _ = stream.set_nodelay(true);
-    let socket = Socket { stream, worker: worker.clone(), progress: progress.clone() };
+    let socket = Socket { stream, worker: worker.clone(), progress: progress.clone(), is_new: true, unwanted: 0 };
     let service = service_fn(|request| router::answer(request, worker.clone(), progress.clone()));
     let mut connection = http1::Builder::new()
         .max_buf_size(CONNECTION_BUFFER_BYTES)
@@ -113,27 +117,85 @@ impl From<hyper::Result<()>> for Ended {
     }
 }
 
-/// The stream, noting when a request begins to arrive and when its answer has left.
+/// The stream, noting when a request begins to arrive and when its answer has left. Requests that come while too many wait do not get
+/// further than here.
 struct Socket {
     stream: TcpStream,
     worker: Rc<Worker>,
     progress: Rc<Progress>,
+    is_new: bool,
+    /// Bytes of a refused body that are still to come.
+    unwanted: u64,
 }
 
 impl Socket {
     fn enter(&self, stage: Stage) {
         self.progress.enter(stage, self.worker.now(), &self.worker.shared.settings.limits);
     }
+
+    /// Takes a refused body out of the system's buffer without copying it.
+    fn poll_throw_away(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.unwanted > 0 {
+            ready!(self.stream.poll_read_ready(context))?;
+            let mut room = self.worker.thrown_away.borrow_mut();
+            let most = usize::try_from(self.unwanted).unwrap_or(usize::MAX).min(room.len());
+            let receive = || SockRef::from(&self.stream).recv_with_flags(&mut room[..most], libc::MSG_TRUNC);
+            match self.stream.try_io(Interest::READABLE, receive) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => self.unwanted -= count as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Answers a request that begins with `first`, if it is one that too many wait for.
+    fn refuse(&mut self, first: &[u8]) -> io::Result<bool> {
+        let Some(refused) = self.worker.turns.are_full(&self.worker.shared).then(|| shedding::refused(first)).flatten() else {
+            return Ok(false);
+        };
+        let answer = shedding::answer();
+        // The buffer of a connection at rest is empty and has room for this; a client that filled it does not read its answers.
+        if self.stream.try_write(answer)? < answer.len() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.worker.shared.metrics.shed(refused.route);
+        self.unwanted = refused.unread_bytes;
+        Ok(true)
+    }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before && self.progress.stage() == Stage::Idle {
-            self.enter(Stage::Head);
+        loop {
+            if self.unwanted > 0 {
+                ready!(self.poll_throw_away(context))?;
+                self.enter(Stage::Idle);
+            }
+            if self.progress.stage() == Stage::Body {
+                return Pin::new(&mut self.stream).poll_read(context, buffer);
+            }
+            // Only as much as a head takes: what comes after it may never be wanted.
+            let mut head = ReadBuf::new(buffer.initialize_unfilled_to(FIRST_BYTES.min(buffer.remaining())));
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut head))?;
+            let count = head.filled().len();
+            if count == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let is_first = std::mem::take(&mut self.is_new) || self.progress.stage() == Stage::Idle;
+            if is_first {
+                self.enter(Stage::Head);
+                if self.refuse(head.filled())? {
+                    if self.unwanted == 0 {
+                        self.enter(Stage::Idle)
+                    }
+                    continue;
+                }
+            }
+            buffer.advance(count);
+            return Poll::Ready(Ok(()));
         }
-        result
     }
 }
 

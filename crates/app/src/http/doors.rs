@@ -28,7 +28,7 @@ use served::Served;
 use table::Table;
 
 use super::answer::{self, Answer};
-use super::endpoints::{say_who_scored, whole_body};
+use super::endpoints::{admitted, say_who_scored};
 use super::progress::Progress;
 use super::refusal::Refusal;
 use super::worker::Worker;
@@ -67,9 +67,9 @@ pub async fn answer(door: Door, request: Request<Incoming>, worker: &Rc<Worker>,
         return tell(door, &head, worker).unwrap_or_else(|refusal| answer::refusal(&refusal));
     }
     // Read even when it will be refused: a connection with an unread body cannot be used again.
-    let body = whole_body(&head.headers, incoming, worker, progress).await;
+    let admitted = admitted(&head.headers, incoming, worker, progress).await;
     router::answer_or_500(&worker.shared.metrics.failures, || {
-        let answer = body.and_then(|body| {
+        let answer = admitted.and_then(|(body, _turn)| {
             refuse_encoding(&head.headers)?;
             match door {
                 Door::Score => score::answer(&body, worker),

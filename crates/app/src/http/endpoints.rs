@@ -14,6 +14,7 @@ use super::models::Model;
 use super::models::management::{self, Call};
 use super::progress::Progress;
 use super::refusal::Refusal;
+use super::turns::{Turn, Turns};
 use super::worker::Worker;
 use super::{cors, metrics, predict, router};
 use crate::clock;
@@ -57,22 +58,34 @@ pub async fn answer(endpoint: Endpoint, request: Request<Incoming>, worker: &Rc<
 
 async fn predict(request: Request<Incoming>, worker: &Rc<Worker>, progress: &Rc<Progress>) -> Answer {
     let (head, incoming) = request.into_parts();
-    let body = whole_body(&head.headers, incoming, worker, progress).await;
+    let admitted = admitted(&head.headers, incoming, worker, progress).await;
     let shared = &worker.shared;
     let mut answer = router::answer_or_500(&shared.metrics.failures, || {
-        body.and_then(|body| score(&body, worker)).unwrap_or_else(|refusal| answer::refusal(&refusal))
+        admitted.and_then(|(body, _turn)| score(&body, worker)).unwrap_or_else(|refusal| answer::refusal(&refusal))
     });
     shared.settings.origins.allow_reading(&head.headers, answer.headers_mut());
     answer
 }
 
-/// All of a request's body.
-pub async fn whole_body(
+/// All of the body of a request that may be scored now, and its turn, to be held until it is.
+pub async fn admitted(
     headers: &HeaderMap,
     incoming: Incoming,
-    worker: &Worker,
+    worker: &Rc<Worker>,
     progress: &Rc<Progress>,
-) -> Result<Body, Refusal> {
+) -> Result<(Body, Turn), Refusal> {
+    let applicant = match Turns::apply(worker, headers) {
+        Ok(applicant) => applicant,
+        Err(refusal) => {
+            body::pass_over(incoming, worker, progress).await;
+            return Err(refusal);
+        }
+    };
+    let body = whole_body(headers, incoming, worker, progress).await?;
+    Ok((body, applicant.wait().await?))
+}
+
+async fn whole_body(headers: &HeaderMap, incoming: Incoming, worker: &Worker, progress: &Rc<Progress>) -> Result<Body, Refusal> {
     let has_body = !incoming.is_end_stream() || headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
     if has_body { body::read(incoming, worker, progress).await } else { Err(Refusal::LengthRequired) }
 }

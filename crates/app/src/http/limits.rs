@@ -17,6 +17,12 @@ pub const UNFINISHED_BODY_BYTES: usize = 256 << 20;
 /// How long an upload of a model may take in all; a longer one is answered 408. Each of its pieces has the time of a body.
 pub const UPLOAD_TIME: Duration = Duration::from_secs(600);
 
+/// Bytes of a body that is refused unread and passed over, so that its connection can be used again; beyond a longer one it is closed.
+pub const PASSED_OVER_BYTES: u64 = 1 << 20;
+
+/// Requests that may wait to be scored however long that takes; those beyond them only as long as `--max-wait` says.
+pub const ALWAYS_WAITING: usize = 16;
+
 /// Connections beyond the limit that are told so with a 503; the rest are closed without a word.
 pub const REFUSED_CONNECTIONS: usize = 256;
 
@@ -40,6 +46,11 @@ pub struct Limits {
     /// Rows in one request; more are answered 413. A request is scored in one go, and others on its thread wait for it.
     #[arg(long = "max-rows", value_name = "ROWS", default_value_t = NonZeroUsize::new(10_000).expect("not zero"))]
     pub rows: NonZeroUsize,
+
+    /// Seconds that a request may have to wait for those before it to be scored; one that would wait longer is answered 503, before its
+    /// body is read. Sixteen may always wait.
+    #[arg(long = "max-wait", value_name = "SECONDS", default_value = "0.1", value_parser = seconds)]
+    pub wait: Duration,
 
     /// Open connections; one more is answered 503 and closed.
     #[arg(long = "max-connections", value_name = "CONNECTIONS", default_value_t = NonZeroUsize::new(10_000).expect("not zero"))]

@@ -71,6 +71,10 @@ pub struct Metrics {
     pub rejected_malformed: IntCounter,
     /// Connections refused since there were too many.
     pub rejected_connections: IntCounter,
+    /// Requests refused since those before them would have kept them waiting too long.
+    pub rejected_overload: IntCounter,
+    /// Requests refused since their client would not have waited for the answer.
+    pub rejected_deadline: IntCounter,
     /// Connections that the operating system did not let us accept.
     pub rejected_accept: IntCounter,
 }
@@ -118,6 +122,8 @@ impl Metrics {
             rejected_slow_answer: reason("slow_answer"),
             rejected_malformed: reason("malformed"),
             rejected_connections: reason("too_many_connections"),
+            rejected_overload: reason("overload"),
+            rejected_deadline: reason("deadline"),
             rejected_accept: reason("accept_failed"),
             registry,
         }
@@ -132,6 +138,12 @@ impl Metrics {
     pub fn request_begins(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
+    }
+
+    /// Counts a request for scores that was refused by its first bytes.
+    pub fn shed(&self, path: &'static str) {
+        self.rejected_overload.inc();
+        self.request_ends(Some(path), &Method::POST, StatusCode::SERVICE_UNAVAILABLE, Duration::ZERO);
     }
 
     /// Counts an answer. `path` is one of the table of routes, or none.

@@ -110,6 +110,15 @@ pub enum Refusal {
     /// Too much at once.
     #[error("the server has as much to do as it may take on; try again in a second")]
     Busy,
+    /// Too many wait to be scored.
+    #[error("the server has more to score than it can in time; try again in a second, or send less at once")]
+    Overloaded,
+    /// The client will have gone.
+    #[error("the answer would come later than the header Assay-Timeout-Ms allows; try again in a second, or allow more")]
+    TooLate,
+    /// The client's patience is no number.
+    #[error("the header Assay-Timeout-Ms is not a whole number of milliseconds from 1 to 4294967295; correct it or leave it out")]
+    BadTimeout,
     /// `/ready` on the way out.
     #[error("the server is shutting down; use another one")]
     Draining,
@@ -146,7 +155,7 @@ impl Refusal {
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::TooManyRows { .. } | Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Overloaded | Self::TooLate | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -173,6 +182,9 @@ impl Refusal {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Busy => "busy",
+            Self::Overloaded => "overloaded",
+            Self::TooLate => "too_late",
+            Self::BadTimeout => "bad_timeout",
             Self::Draining => "draining",
             Self::Door(refusal) => refusal.code(),
             Self::Models(problem) => problem.code(),
@@ -221,6 +233,9 @@ pub mod tests {
             Refusal::NotFound,
             Refusal::MethodNotAllowed,
             Refusal::Busy,
+            Refusal::Overloaded,
+            Refusal::TooLate,
+            Refusal::BadTimeout,
             Refusal::Draining,
             Refusal::Internal,
         ];

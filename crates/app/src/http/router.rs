@@ -117,6 +117,11 @@ pub fn answer_or_500(worker_failures: &prometheus::IntCounter, work: impl FnOnce
     })
 }
 
+/// The line of the table that takes `method` at `path`.
+pub fn route(method: &Method, path: &str) -> Option<&'static Route> {
+    if let Found::Route(route) = find(method, path) { Some(route) } else { None }
+}
+
 enum Found {
     Route(&'static Route),
     OtherMethod { path: &'static str },

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::mem::MaybeUninit;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::connection;
-use super::limits::FINISH;
+use super::limits::{CONNECTION_BUFFER_BYTES, FINISH};
 use super::predict::Scratch;
 use super::progress::Progress;
 use super::server::Shared;
+use super::turns::Turns;
 use crate::clock;
 
 /// How often connections are looked at: by so much a timeout may be late.
@@ -31,6 +33,10 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Buffers for the request being scored.
     pub scratch: RefCell<Scratch>,
+    /// Where bytes go that nobody wants to see.
+    pub thrown_away: RefCell<Box<[MaybeUninit<u8>]>>,
+    /// Whose turn it is to be scored.
+    pub turns: Turns,
     connections: RefCell<BTreeMap<u64, Rc<Progress>>>,
     next_number: Cell<u64>,
     now: Cell<Instant>,
@@ -52,6 +58,8 @@ impl Worker {
         Self {
             shared,
             scratch: RefCell::default(),
+            thrown_away: RefCell::new(Box::new_uninit_slice(CONNECTION_BUFFER_BYTES)),
+            turns: Turns::default(),
             connections: RefCell::default(),
             next_number: Cell::new(0),
             now: Cell::new(clock::now()),
