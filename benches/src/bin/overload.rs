@@ -82,15 +82,19 @@ fn main() {
         }
         let mut place = 0;
         while place < busy.len() {
-            let Some(ended) = busy[place].advance() else {
-                place += 1;
-                continue;
+            let reply = match busy[place].advance() {
+                Reading::Unfinished => {
+                    place += 1;
+                    continue;
+                }
+                Reading::Broken => None,
+                Reading::Whole(reply) => Some(reply),
             };
             let asked = busy.swap_remove(place);
             if asked.due >= counts_from {
-                found.count(asked.due.elapsed(), ended.as_ref());
+                found.count(asked.due.elapsed(), reply.as_ref());
             }
-            idle.push_back(asked.connection.again(address, ended.as_ref()));
+            idle.push_back(asked.connection.again(address, reply.as_ref()));
         }
         health.advance(counts_from);
     }
@@ -106,8 +110,8 @@ fn request(address: SocketAddr, body: &str) -> Vec<u8> {
 }
 
 impl Asked<'_> {
-    /// Sends and reads as much as can be; the reply once it is here and everything was sent. A connection that breaks has an empty one.
-    fn advance(&mut self) -> Option<Option<Reply>> {
+    /// Sends and reads as much as can be; the reply is whole once it is here and everything was sent.
+    fn advance(&mut self) -> Reading {
         if self.sent < self.request.len() {
             match self.connection.stream.write(&self.request[self.sent..]) {
                 Ok(bytes) => self.sent += bytes,
@@ -117,9 +121,8 @@ impl Asked<'_> {
             }
         }
         match self.connection.read() {
-            Reading::Whole(reply) if self.sent == self.request.len() || reply.closes() => Some(Some(reply)),
-            Reading::Broken => Some(None),
-            Reading::Whole(_) | Reading::Unfinished => None,
+            Reading::Whole(reply) if self.sent < self.request.len() && !reply.closes() => Reading::Unfinished,
+            reading => reading,
         }
     }
 }
