@@ -45,7 +45,7 @@ enum Command {
     #[cfg(feature = "training")]
     #[command(flatten)]
     Offline(Box<commands::Offline>),
-    Serve(commands::serve::Serve),
+    Serve(Box<commands::serve::Serve>),
     Health(commands::health::Health),
 }
 

@@ -162,6 +162,9 @@ impl Socket {
         }
         self.worker.shared.metrics.shed(refused.route);
         self.unwanted = refused.unread_bytes;
+        if self.unwanted == 0 {
+            self.enter(Stage::Idle);
+        }
         Ok(true)
     }
 }
@@ -187,9 +190,6 @@ impl AsyncRead for Socket {
             if is_first {
                 self.enter(Stage::Head);
                 if self.refuse(head.filled())? {
-                    if self.unwanted == 0 {
-                        self.enter(Stage::Idle)
-                    }
                     continue;
                 }
             }
