@@ -28,11 +28,12 @@ const OTHER: &str = "other";
 
 const METHODS: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::OPTIONS, Method::DELETE];
 
-const STATUSES: [StatusCode; 16] = [
+const STATUSES: [StatusCode; 17] = [
     StatusCode::OK,
     StatusCode::CREATED,
     StatusCode::NO_CONTENT,
     StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
     StatusCode::FORBIDDEN,
     StatusCode::NOT_FOUND,
     StatusCode::METHOD_NOT_ALLOWED,

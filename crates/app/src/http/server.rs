@@ -14,6 +14,7 @@ use tokio::runtime::{self, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::cors::{AllowedOrigins, OriginError};
+use super::guard::{Access, Guard};
 use super::lifecycle::Lifecycle;
 use super::limits::{Limits, REFUSED_CONNECTIONS};
 use super::listener::{ListenError, listen};
@@ -55,6 +56,8 @@ pub struct Shared {
     pub models: Arc<Models>,
     /// What the operator decided.
     pub settings: Settings,
+    /// Who may call.
+    pub guard: Arc<Guard>,
     /// Whether we are ready, leaving or gone.
     pub lifecycle: Lifecycle,
     /// What we count.
@@ -66,10 +69,10 @@ pub struct Shared {
 }
 
 /// Serves `models` until SIGTERM or SIGINT, and returns when the last request has been answered.
-pub fn serve(settings: Settings, models: Opened) -> Result<(), ServerError> {
+pub fn serve(settings: Settings, access: Access, models: Opened) -> Result<(), ServerError> {
     let listeners = listen(settings.bind, settings.threads)?;
     let address = listeners[0].local_addr()?;
-    let shared = Arc::new(Shared::new(settings, models)?);
+    let shared = Arc::new(Shared::new(settings, access, models)?);
     let runtime = local_runtime()?;
     runtime.block_on(async {
         // Signals are ours before anybody can know that we run.
@@ -140,10 +143,11 @@ fn announce(shared: &Shared, address: SocketAddr) {
 }
 
 impl Shared {
-    fn new(settings: Settings, models: Opened) -> io::Result<Self> {
+    fn new(settings: Settings, access: Access, models: Opened) -> io::Result<Self> {
         let metrics = Metrics::new();
         Ok(Self {
             models: Models::start(models, metrics.registry())?,
+            guard: Guard::start(access, &metrics.registry())?,
             lifecycle: Lifecycle::default(),
             unfinished_body_bytes: AtomicUsize::new(0),
             connections: Slots::new(settings.limits.connections.get(), Some(metrics.connections.clone())),
