@@ -24,6 +24,8 @@ mod progress;
 mod refusal;
 mod router;
 mod server;
+mod stream;
+mod tls;
 mod worker;
 
 pub use cors::AllowedOrigins;
@@ -31,3 +33,4 @@ pub use guard::Access;
 pub use limits::{FINISH, Limits};
 pub use models::{ModelArguments, OpenError, open};
 pub use server::{ServerError, Settings, serve};
+pub use tls::{PROTOCOL, TlsError, TlsFiles};

@@ -8,6 +8,8 @@ mod keys;
 mod logging;
 mod model_file;
 mod model_folder;
+mod pinned;
+mod small_file;
 mod watch;
 
 #[cfg(feature = "training")]
@@ -46,7 +48,7 @@ enum Command {
     #[cfg(feature = "training")]
     #[command(flatten)]
     Offline(Box<commands::Offline>),
-    Serve(commands::serve::Serve),
+    Serve(Box<commands::serve::Serve>),
     Health(commands::health::Health),
     Keys(commands::keys::Keys),
 }

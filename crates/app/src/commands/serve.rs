@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use thiserror::Error;
 
-use crate::http::{self, Access, AllowedOrigins, Limits, ModelArguments, OpenError, ServerError, Settings};
+use crate::http::{self, Access, AllowedOrigins, Limits, ModelArguments, OpenError, ServerError, Settings, TlsError, TlsFiles};
 use crate::keys::Keyring;
 use crate::keys::file::{self, FileError};
 use crate::model_file::{self, ModelFileError};
@@ -37,6 +37,14 @@ pub struct Serve {
     /// are then neither shown nor changed over HTTP.
     #[arg(long)]
     insecure: bool,
+
+    /// Serve over TLS 1.2 and 1.3 with this certificate, PEM, with those that vouch for it behind it. Taken anew when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, PEM, without a passphrase.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 
     /// Serve as SageMaker's container: on port 8080 of every address, with the one model in the folder /opt/ml/model or the one that
     /// --model names. Without any model named, a machine that has that folder is taken for such a container.
@@ -96,6 +104,9 @@ pub enum ServeError {
     /// There are no keys to ask for, in the environment.
     #[error("cannot read the keys in the environment variable {KEYS_VARIABLE}: {0}")]
     KeysVariable(String),
+    /// There is no certificate to serve with.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// There is no model to serve.
     #[error(transparent)]
     Models(#[from] OpenError),
@@ -120,6 +131,12 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
     let bind = serve.bind.unwrap_or_else(|| default_address(sagemaker));
     // SageMaker lets nobody but itself reach its containers, and has no way to show a key.
     let access = access(serve.keys.as_deref(), bind, serve.insecure || sagemaker)?;
+    let tls = serve
+        .tls_cert
+        .clone()
+        .zip(serve.tls_key.clone())
+        .map(|(certificate, key)| TlsFiles::open(certificate, key))
+        .transpose()?;
     let models = http::open(&serve.models, path.as_deref())?;
     let settings = Settings {
         bind,
@@ -128,7 +145,7 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
         threads: serve.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
         limits: serve.limits,
     };
-    Ok(http::serve(settings, access, models)?)
+    Ok(http::serve(settings, access, tls, models)?)
 }
 
 /// The model file: the one that is named, or the only one in SageMaker's folder.

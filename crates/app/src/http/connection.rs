@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,6 +17,7 @@ use super::progress::{Progress, Stage};
 use super::refusal::Refusal;
 use super::router;
 use super::server::Slot;
+use super::stream::Stream;
 use super::worker::{Watched, Worker};
 
 /// Serves the requests of `stream` until either side ends it. `_slot` is its place among the connections we may have.
@@ -24,6 +25,7 @@ pub async fn serve(stream: TcpStream, watched: Watched, _slot: Slot) {
     let (worker, progress) = (&watched.worker, &watched.progress);
     // An answer leaves at once; it is whole when we write it.
     let _ = stream.set_nodelay(true);
+    let Some(stream) = Stream::begin(stream, &watched).await else { return };
     let socket = Socket { stream, worker: worker.clone(), progress: progress.clone() };
     let service = service_fn(|request| router::answer(request, worker.clone(), progress.clone()));
     let mut connection = http1::Builder::new()
@@ -61,6 +63,10 @@ pub async fn serve(stream: TcpStream, watched: Watched, _slot: Slot) {
 /// Says 503 to a connection beyond the limit, whatever it came to ask.
 pub async fn refuse(mut stream: TcpStream, watched: Watched, _slot: Slot) {
     watched.worker.shared.metrics.rejected_connections.inc();
+    if watched.worker.shared.tls.is_some() {
+        // A handshake would cost us more than the client.
+        return;
+    }
     let body = Refusal::Busy.json();
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
@@ -72,11 +78,11 @@ pub async fn refuse(mut stream: TcpStream, watched: Watched, _slot: Slot) {
         let _ = stream.try_write(answer.as_bytes());
     }
     let _ = poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await;
-    linger(stream, &watched).await;
+    linger(Stream::Plain(stream), &watched).await;
 }
 
 /// Reads on until the client has ended too: closing a socket with unread bytes resets it, and our answer may be lost.
-async fn linger(mut stream: TcpStream, watched: &Watched) {
+async fn linger(mut stream: Stream, watched: &Watched) {
     let Watched { worker, progress, .. } = watched;
     progress.enter(Stage::Linger, worker.now(), &worker.shared.settings.limits);
     let mut unread = [0; 4096];
@@ -115,7 +121,7 @@ impl From<hyper::Result<()>> for Ended {
 
 /// The stream, noting when a request begins to arrive and when its answer has left.
 struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     worker: Rc<Worker>,
     progress: Rc<Progress>,
 }
@@ -155,7 +161,8 @@ impl AsyncWrite for Socket {
     }
 
     /// hyper flushes after its last write.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         if self.progress.stage() == Stage::Answer {
             self.enter(Stage::Idle);
         }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hyper::header::{AUTHORIZATION, HeaderMap};
-use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::denial::Denial;
+use super::metrics::registered;
 use crate::clock;
 use crate::keys::{Keyring, Scope, file};
 use crate::watch::{Content, watch};
@@ -138,12 +138,6 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer ";
     let (scheme, key) = value.split_at_checked(SCHEME.len())?;
     scheme.eq_ignore_ascii_case(SCHEME).then(|| key.trim_ascii())
-}
-
-fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<T>) -> T {
-    let metric = metric.expect("names and labels are right as they are written here");
-    registry.register(Box::new(metric.clone())).expect("no name is written twice here");
-    metric
 }
 
 #[cfg(test)]

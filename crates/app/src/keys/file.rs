@@ -1,7 +1,7 @@
 //! The file of keys: read whole or refused, changed whole or not at all, and never by two at once.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use super::{Key, KeyError};
+use crate::small_file;
 
 /// The format of the file; a newer one is refused, not guessed at.
 const FORMAT: u32 = 1;
@@ -61,7 +62,7 @@ pub fn read(path: &Path) -> Result<Vec<Key>, FileError> {
 
 /// All that is in the file, or why it cannot be had.
 pub fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    File::open(path).map_err(|error| explain(&error)).and_then(|mut file| content(&mut file))
+    File::open(path).map_err(|error| explain(&error)).and_then(|file| small_file::content(&file, BYTES))
 }
 
 /// The keys that these bytes are, or what is wrong with them.
@@ -96,12 +97,12 @@ pub fn change<T>(
 ) -> Result<T, FileError> {
     let not_read = |problem: String| FileError::Read { path: path.display().to_string(), problem };
     let not_written = |error: &io::Error| FileError::Write { path: path.display().to_string(), problem: explain(error) };
-    let mut before = match locked(path) {
+    let before = match locked(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && may_begin => None,
         other => Some(other.map_err(|error| not_read(explain(&error)))?),
     };
-    let mut keys = match &mut before {
-        Some(file) => content(file).and_then(|bytes| parse(&bytes)).map_err(not_read)?,
+    let mut keys = match &before {
+        Some(file) => small_file::content(file, BYTES).and_then(|bytes| parse(&bytes)).map_err(not_read)?,
         None => Vec::new(),
     };
     let done = change(&mut keys)?;
@@ -119,15 +120,6 @@ fn locked(path: &Path) -> io::Result<File> {
             return Ok(file);
         }
     }
-}
-
-fn content(file: &mut File) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    file.take(BYTES + 1).read_to_end(&mut bytes).map_err(|error| explain(&error))?;
-    if bytes.len() as u64 > BYTES {
-        return Err(format!("it has more than {BYTES} bytes, which no file of keys has; check the path"));
-    }
-    Ok(bytes)
 }
 
 /// A new file is readable by its owner alone; one that takes another's place is as open as that was, and belongs to the same user, so
@@ -164,12 +156,7 @@ fn folder_of(path: &Path) -> PathBuf {
 fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file; make it with `assay keys create`, or correct the path".into(),
-        io::ErrorKind::PermissionDenied => "this user may not; use the user whose file it is, or change its permissions".into(),
-        io::ErrorKind::AlreadyExists => "somebody made it meanwhile; try again".into(),
-        io::ErrorKind::IsADirectory => "it is a folder; name a file in it".into(),
-        io::ErrorKind::ReadOnlyFilesystem => "its folder is read-only; put it where it can be written".into(),
-        io::ErrorKind::StorageFull => "the disk is full; make room".into(),
-        _ => format!("{error}; check the path and the disk"),
+        _ => small_file::explain(error),
     }
 }
 
