@@ -249,8 +249,8 @@ def test_one_port_runs_through_image_task_balancer_and_machine(deployment):
     bind = f"0.0.0.0:{PORT}"
     image = deployment.dockerfile
     assert image.of_last_stage("EXPOSE") == [str(PORT)]
-    assert json.loads(image.of_last_stage("CMD")[0])[-2:] == ["--bind", bind]
-    assert deployment.unit["ExecStart"][0].endswith(f"--bind {bind}")
+    assert json.loads(image.of_last_stage("CMD")[0])[-3:] == ["--bind", bind, "--insecure"]
+    assert deployment.unit["ExecStart"][0].endswith(f"--bind {bind} --insecure")
     installer = (deployment.deploy / "ec2/install").read_text()
     assert f"http://127.0.0.1:{PORT}/health" in installer, "the installer waits for another port"
     for stack in deployment.services():

@@ -216,7 +216,7 @@ def rolls_over(service, uri):
 
 def rolls_back(service):
     with check("an image that does not start is rolled back, and the service answers all the while", vital=True) as note:
-        bad = variant(service.box, service.good, "bad", 'CMD ["serve", "--model", "/absent.model", "--bind", "0.0.0.0:5000"]')
+        bad = variant(service.box, service.good, "bad", 'CMD ["serve", "--model", "/absent.model", "--bind", "0.0.0.0:5000", "--insecure"]')
         before = set(service.containers())
         with Load(service) as load:
             service.deploy(bad)

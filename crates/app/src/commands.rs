@@ -1,6 +1,7 @@
 //! What a person can ask of `assay`: one file per command.
 
 pub mod health;
+pub mod keys;
 pub mod serve;
 
 #[cfg(feature = "training")]
@@ -61,7 +62,6 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A line for the person at the terminal. Results go to standard output, so that they can be piped; this is a result. A reader that has
 /// seen enough, as `head` has, is no failure.
-#[cfg(feature = "training")]
 pub fn say(line: impl Display) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

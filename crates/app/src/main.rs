@@ -2,13 +2,16 @@
 
 mod clock;
 mod commands;
+mod duration;
 mod http;
+mod keys;
 mod logging;
 mod model_file;
 mod model_folder;
+mod pinned;
+mod small_file;
+mod watch;
 
-#[cfg(feature = "training")]
-mod duration;
 #[cfg(feature = "training")]
 mod flag_values;
 #[cfg(feature = "training")]
@@ -47,6 +50,7 @@ enum Command {
     Offline(Box<commands::Offline>),
     Serve(Box<commands::serve::Serve>),
     Health(commands::health::Health),
+    Keys(commands::keys::Keys),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Command::Offline(command) => command.run(),
         Command::Serve(arguments) => commands::serve::run(&arguments).map_err(Into::into),
         Command::Health(arguments) => commands::health::run(&arguments),
+        Command::Keys(arguments) => commands::keys::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -164,7 +164,7 @@ fn every_origin_may_call_predict_unless_some_are_named() {
     assert_eq!(reply.status, 204);
     assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
     assert_eq!(reply.header("access-control-allow-methods"), Some("POST"));
-    assert_eq!(reply.header("access-control-allow-headers"), Some("*"));
+    assert_eq!(reply.header("access-control-allow-headers"), Some("*, authorization"));
     assert_eq!(reply.header("access-control-max-age"), Some("7200"));
     assert_eq!(reply.header("access-control-allow-credentials"), None);
 
@@ -292,7 +292,7 @@ fn an_address_that_is_not_free_or_not_ours_ends_the_start_with_one_sentence() {
     std::fs::write(&model, seed_model().1).unwrap();
     let taken = refused(&["--model", &model, "--bind", &server.address.to_string()]);
     assert!(taken.contains("another program has port"), "{taken}");
-    assert!(refused(&["--model", &model, "--bind", "192.0.2.1:5000"]).contains("does not have that address"));
+    assert!(refused(&["--model", &model, "--bind", "192.0.2.1:5000", "--insecure"]).contains("does not have that address"));
     assert!(refused(&["--model", &model, "--cors-origin", "shop.example"]).contains("no web origin"));
     assert_eq!(server.ask("GET", "/health", b"").text(), "OK");
 }

@@ -28,6 +28,10 @@ pub struct Demo {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5000")]
     pub bind: String,
 
+    /// Serve on an address that other machines reach, too: as `assay serve --insecure`.
+    #[arg(long)]
+    pub insecure: bool,
+
     /// Cardholders to simulate.
     #[arg(long, default_value_t = 500)]
     pub customers: u64,
@@ -74,7 +78,8 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
         file("fraudtest.json")
     ))?;
     // The server takes this process over, so that signals reach it and nobody else.
-    Err(typed(&["serve", "--model", &model, "--bind", &arguments.bind])?.exec().into())
+    let insecure: &[&str] = if arguments.insecure { &["--insecure"] } else { &[] };
+    Err(typed(&[&["serve", "--model", &model, "--bind", &arguments.bind], insecure].concat())?.exec().into())
 }
 
 /// Runs `assay` with these words, as a shell would.

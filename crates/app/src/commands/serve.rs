@@ -8,7 +8,9 @@ use std::time::Duration;
 use clap::Args;
 use thiserror::Error;
 
-use crate::http::{self, AllowedOrigins, Limits, ModelArguments, OpenError, ServerError, Settings};
+use crate::http::{self, Access, AllowedOrigins, Limits, ModelArguments, OpenError, ServerError, Settings, TlsError, TlsFiles};
+use crate::keys::Keyring;
+use crate::keys::file::{self, FileError};
 use crate::model_file::{self, ModelFileError};
 
 /// Serve models over HTTP: POST /predict, GET /health, /ready, /metrics, /openapi.json, /v1/models.
@@ -24,6 +26,25 @@ pub struct Serve {
     /// Address and port to listen on; port 0 takes a free one, named in the first log line [default: 127.0.0.1:5000].
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     bind: Option<SocketAddr>,
+
+    /// The keys of those who may call, as `assay keys create` writes them; without a valid one a client gets /health, /ready and little
+    /// more. Changes of the file are followed within a second. Without a file to read, as in a container, the environment variable
+    /// `ASSAY_KEYS` may hold what would be in it.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+
+    /// Without keys, serve on an address that other machines reach all the same: something else has to guard it, such as a firewall. Models
+    /// are then neither shown nor changed over HTTP.
+    #[arg(long)]
+    insecure: bool,
+
+    /// Serve over TLS 1.2 and 1.3 with this certificate, PEM, with those that vouch for it behind it. Taken anew when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, PEM, without a passphrase.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 
     /// Serve as SageMaker's container: on port 8080 of every address, with the one model in the folder /opt/ml/model or the one that
     /// --model names. Without any model named, a machine that has that folder is taken for such a container.
@@ -54,6 +75,9 @@ const SAGEMAKER_PORT: u16 = 8080;
 /// How long SageMaker waits between SIGTERM and SIGKILL.
 const SAGEMAKER_PATIENCE: Duration = Duration::from_secs(30);
 
+/// What holds the keys where there is no file.
+const KEYS_VARIABLE: &str = "ASSAY_KEYS";
+
 /// Why the server did not start, or stopped.
 #[derive(Debug, Error)]
 pub enum ServeError {
@@ -68,6 +92,21 @@ pub enum ServeError {
         http::FINISH.as_secs()
     )]
     DrainTooLong,
+    /// It would be open to strangers.
+    #[error(
+        "without keys whoever reaches {0} may have transactions scored, and that address is not for this machine alone: make a key with \
+         `assay keys create` and give --keys FILE, or listen on 127.0.0.1, or, where something else guards the port, say --insecure"
+    )]
+    Open(SocketAddr),
+    /// There are no keys to ask for.
+    #[error(transparent)]
+    Keys(#[from] FileError),
+    /// There are no keys to ask for, in the environment.
+    #[error("cannot read the keys in the environment variable {KEYS_VARIABLE}: {0}")]
+    KeysVariable(String),
+    /// There is no certificate to serve with.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// There is no model to serve.
     #[error(transparent)]
     Models(#[from] OpenError),
@@ -89,15 +128,24 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
     if sagemaker && Duration::from_secs(serve.drain_seconds.into()) + http::FINISH >= SAGEMAKER_PATIENCE {
         return Err(ServeError::DrainTooLong);
     }
+    let bind = serve.bind.unwrap_or_else(|| default_address(sagemaker));
+    // SageMaker lets nobody but itself reach its containers, and has no way to show a key.
+    let access = access(serve.keys.as_deref(), bind, serve.insecure || sagemaker)?;
+    let tls = serve
+        .tls_cert
+        .clone()
+        .zip(serve.tls_key.clone())
+        .map(|(certificate, key)| TlsFiles::open(certificate, key))
+        .transpose()?;
     let models = http::open(&serve.models, path.as_deref())?;
     let settings = Settings {
-        bind: serve.bind.unwrap_or_else(|| default_address(sagemaker)),
+        bind,
         origins,
         drain: Duration::from_secs(serve.drain_seconds.into()),
         threads: serve.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
         limits: serve.limits,
     };
-    Ok(http::serve(settings, models)?)
+    Ok(http::serve(settings, access, tls, models)?)
 }
 
 /// The model file: the one that is named, or the only one in SageMaker's folder.
@@ -107,6 +155,25 @@ fn model_path(named: Option<&Path>, sagemaker: bool) -> Result<PathBuf, ServeErr
         Some(path) => Ok(path.into()),
         None if sagemaker => Ok(model_file::only_one_in(Path::new(SAGEMAKER_FOLDER))?),
         None => Err(ServeError::NoModel),
+    }
+}
+
+/// Who may call: those with keys where there are keys, else everybody where nobody is a stranger or strangers are welcome.
+fn access(keys: Option<&Path>, bind: SocketAddr, may_be_open: bool) -> Result<Access, ServeError> {
+    if let Some(path) = keys {
+        let refused = |problem| FileError::Read { path: path.display().to_string(), problem };
+        let bytes = file::bytes(path).map_err(refused)?;
+        let keyring = Keyring::of(file::parse(&bytes).map_err(refused)?);
+        return Ok(Access::Holders { keyring, file: Some((path.to_owned(), bytes)) });
+    }
+    if let Some(json) = std::env::var_os(KEYS_VARIABLE) {
+        let keys = file::parse(json.as_encoded_bytes()).map_err(ServeError::KeysVariable)?;
+        return Ok(Access::Holders { keyring: Keyring::of(keys), file: None });
+    }
+    match bind.ip().to_canonical().is_loopback() {
+        true => Ok(Access::ThisMachine),
+        false if may_be_open => Ok(Access::Everybody),
+        false => Err(ServeError::Open(bind)),
     }
 }
 
@@ -130,6 +197,19 @@ mod tests {
     fn sagemaker_is_served_where_it_asks_and_everybody_else_on_loopback() {
         assert_eq!(default_address(true).to_string(), "0.0.0.0:8080");
         assert_eq!(default_address(false).to_string(), "127.0.0.1:5000");
+    }
+
+    #[test]
+    fn without_keys_only_this_machine_is_served_unless_told_otherwise() {
+        let access = |bind: &str, may_be_open| access(None, bind.parse().unwrap(), may_be_open);
+        for bind in ["127.0.0.1:5000", "127.8.8.8:1", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
+            assert!(matches!(access(bind, false), Ok(Access::ThisMachine)), "{bind}");
+        }
+        for bind in ["0.0.0.0:5000", "10.0.0.1:5000", "[::]:5000", "[::ffff:10.0.0.1]:5000"] {
+            let sentence = access(bind, false).err().unwrap().to_string();
+            assert!(sentence.contains("--keys FILE") && sentence.contains("--insecure"), "{sentence}");
+            assert!(matches!(access(bind, true), Ok(Access::Everybody)), "{bind}");
+        }
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub fn refusal(refusal: &Refusal) -> Answer {
     if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }
+    if let Refusal::Denied(denial) = refusal {
+        denial.add_headers(answer.headers_mut());
+    }
     answer
 }
 

@@ -17,6 +17,7 @@ use super::limits::{CONNECTION_BUFFER_BYTES, HEAD_BYTES, RETRY_AFTER_SECONDS};
 use super::progress::{Progress, Stage};
 use super::refusal::Refusal;
 use super::server::Slot;
+use super::stream::Stream;
 use super::worker::{Watched, Worker};
 use super::{router, shedding};
 
@@ -28,6 +29,7 @@ pub async fn serve(stream: TcpStream, watched: Watched, _slot: Slot) {
     let (worker, progress) = (&watched.worker, &watched.progress);
     // An answer leaves at once; it is whole when we write it.
     let _ = stream.set_nodelay(true);
+    let Some(stream) = Stream::begin(stream, &watched).await else { return };
     let socket = Socket { stream, worker: worker.clone(), progress: progress.clone(), is_new: true, unwanted: 0 };
     let service = service_fn(|request| router::answer(request, worker.clone(), progress.clone()));
     let mut connection = http1::Builder::new()
@@ -65,6 +67,10 @@ pub async fn serve(stream: TcpStream, watched: Watched, _slot: Slot) {
 /// Says 503 to a connection beyond the limit, whatever it came to ask.
 pub async fn refuse(mut stream: TcpStream, watched: Watched, _slot: Slot) {
     watched.worker.shared.metrics.rejected_connections.inc();
+    if watched.worker.shared.tls.is_some() {
+        // A handshake would cost us more than the client.
+        return;
+    }
     let body = Refusal::Busy.json();
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
@@ -76,11 +82,11 @@ pub async fn refuse(mut stream: TcpStream, watched: Watched, _slot: Slot) {
         let _ = stream.try_write(answer.as_bytes());
     }
     let _ = poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await;
-    linger(stream, &watched).await;
+    linger(Stream::Plain(stream), &watched).await;
 }
 
 /// Reads on until the client has ended too: closing a socket with unread bytes resets it, and our answer may be lost.
-async fn linger(mut stream: TcpStream, watched: &Watched) {
+async fn linger(mut stream: Stream, watched: &Watched) {
     let Watched { worker, progress, .. } = watched;
     progress.enter(Stage::Linger, worker.now(), &worker.shared.settings.limits);
     let mut unread = [0; 4096];
@@ -120,7 +126,7 @@ impl From<hyper::Result<()>> for Ended {
 /// The stream, noting when a request begins to arrive and when its answer has left. Requests that come while too many wait do not get
 /// further than here.
 struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     worker: Rc<Worker>,
     progress: Rc<Progress>,
     is_new: bool,
@@ -135,12 +141,12 @@ impl Socket {
 
     /// Takes a refused body out of the system's buffer without copying it.
     fn poll_throw_away(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.unwanted > 0 {
-            ready!(self.stream.poll_read_ready(context))?;
+        while let (Stream::Plain(stream), 1..) = (&self.stream, self.unwanted) {
+            ready!(stream.poll_read_ready(context))?;
             let mut room = self.worker.thrown_away.borrow_mut();
             let most = usize::try_from(self.unwanted).unwrap_or(usize::MAX).min(room.len());
-            let receive = || SockRef::from(&self.stream).recv_with_flags(&mut room[..most], libc::MSG_TRUNC);
-            match self.stream.try_io(Interest::READABLE, receive) {
+            let receive = || SockRef::from(stream).recv_with_flags(&mut room[..most], libc::MSG_TRUNC);
+            match stream.try_io(Interest::READABLE, receive) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Ok(count) => self.unwanted -= count as u64,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -150,14 +156,16 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// Answers a request that begins with `first`, if it is one that too many wait for.
+    /// Answers a request that begins with `first`, if it is one that too many wait for. What is encrypted goes on to hyper and is refused
+    /// there: reading it costs more than this spares.
     fn refuse(&mut self, first: &[u8]) -> io::Result<bool> {
+        let Stream::Plain(stream) = &self.stream else { return Ok(false) };
         let Some(refused) = self.worker.turns.are_full(&self.worker.shared).then(|| shedding::refused(first)).flatten() else {
             return Ok(false);
         };
         let answer = shedding::answer();
         // The buffer of a connection at rest is empty and has room for this; a client that filled it does not read its answers.
-        if self.stream.try_write(answer)? < answer.len() {
+        if stream.try_write(answer)? < answer.len() {
             return Err(io::ErrorKind::WriteZero.into());
         }
         self.worker.shared.metrics.shed(refused.route);
@@ -217,7 +225,8 @@ impl AsyncWrite for Socket {
     }
 
     /// hyper flushes after its last write.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         if self.progress.stage() == Stage::Answer {
             self.enter(Stage::Idle);
         }

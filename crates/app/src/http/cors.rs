@@ -54,10 +54,11 @@ impl AllowedOrigins {
     }
 }
 
-/// Adds what a preflight asks for: that JSON may be posted, with whatever headers a client's library sets.
+/// Adds what a preflight asks for: that JSON may be posted, with whatever headers a client's library sets. The one that carries a key is
+/// not among those that `*` stands for.
 pub fn allow_posting(answer: &mut HeaderMap) {
     answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-    answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*, authorization"));
     answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE_SECONDS));
 }
 

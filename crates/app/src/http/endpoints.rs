@@ -49,7 +49,10 @@ pub async fn answer(endpoint: Endpoint, request: Request<Incoming>, worker: &Rc<
         Endpoint::Health => answer::text("text/plain", Bytes::from_static(b"OK")),
         Endpoint::Ready if shared.lifecycle.is_ready() => answer::json(Bytes::from_static(br#"{"status":"ready"}"#)),
         Endpoint::Ready => answer::refusal(&Refusal::Draining),
-        Endpoint::Metrics => answer::text(metrics::CONTENT_TYPE, shared.metrics.text()),
+        Endpoint::Metrics => {
+            shared.guard.count_keys();
+            answer::text(metrics::CONTENT_TYPE, shared.metrics.text())
+        }
         Endpoint::OpenApi => answer::json(shared.models.now().active.openapi.clone()),
         Endpoint::Models(call) => management::answer(call, request, worker, progress).await,
         Endpoint::Door(door) => doors::answer(door, request, worker, progress).await,

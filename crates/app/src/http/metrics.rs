@@ -28,11 +28,12 @@ const OTHER: &str = "other";
 
 const METHODS: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::OPTIONS, Method::DELETE];
 
-const STATUSES: [StatusCode; 16] = [
+const STATUSES: [StatusCode; 17] = [
     StatusCode::OK,
     StatusCode::CREATED,
     StatusCode::NO_CONTENT,
     StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
     StatusCode::FORBIDDEN,
     StatusCode::NOT_FOUND,
     StatusCode::METHOD_NOT_ALLOWED,
@@ -69,6 +70,8 @@ pub struct Metrics {
     pub rejected_slow_answer: IntCounter,
     /// Connections closed since what came was no HTTP, or its head was too large.
     pub rejected_malformed: IntCounter,
+    /// Connections closed since no TLS came about.
+    pub rejected_handshake: IntCounter,
     /// Connections refused since there were too many.
     pub rejected_connections: IntCounter,
     /// Requests refused since those before them would have kept them waiting too long.
@@ -121,6 +124,7 @@ impl Metrics {
             rejected_slow_body: reason("slow_body"),
             rejected_slow_answer: reason("slow_answer"),
             rejected_malformed: reason("malformed"),
+            rejected_handshake: reason("handshake"),
             rejected_connections: reason("too_many_connections"),
             rejected_overload: reason("overload"),
             rejected_deadline: reason("deadline"),
@@ -196,7 +200,8 @@ fn durations(name: &str, help: &str) -> HistogramOpts {
     HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec())
 }
 
-fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<T>) -> T {
+/// The metric, once `registry` knows it.
+pub fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<T>) -> T {
     let metric = metric.expect("names and labels are right as they are written here");
     registry.register(Box::new(metric.clone())).expect("no name is written twice here");
     metric

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::denial::Denial;
 use super::doors::DoorRefusal;
 use super::models::Problem;
 use super::predict::Place;
@@ -128,6 +129,9 @@ pub enum Refusal {
     /// A change of the models that is not made.
     #[error(transparent)]
     Models(#[from] Problem),
+    /// Who asks may not.
+    #[error(transparent)]
+    Denied(#[from] Denial),
     /// A defect of ours.
     #[error("the server failed to answer; this is a defect, and its log says where")]
     Internal,
@@ -149,6 +153,7 @@ impl Refusal {
         match self {
             Self::Door(refusal) => refusal.status(),
             Self::Models(problem) => problem.status(),
+            Self::Denied(denial) => denial.status(),
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -188,6 +193,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::Door(refusal) => refusal.code(),
             Self::Models(problem) => problem.code(),
+            Self::Denied(denial) => denial.code(),
             Self::Internal => "internal",
         }
     }
@@ -240,6 +246,7 @@ pub mod tests {
             Refusal::Internal,
         ];
         all.extend(Problem::one_of_each().into_iter().map(Refusal::from));
+        all.extend(Denial::one_of_each().into_iter().map(Refusal::from));
         all.extend(doors::refusals().into_iter().map(Refusal::from));
         all
     }

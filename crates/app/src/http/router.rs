@@ -9,6 +9,7 @@ use hyper::header::{ALLOW, CONNECTION, HeaderValue};
 use hyper::{Method, Request};
 
 use super::answer::{self, Answer};
+use super::denial::Denial;
 use super::doors::Door;
 use super::endpoints::{self, Endpoint};
 use super::models::management::Call;
@@ -16,6 +17,7 @@ use super::progress::{Progress, Stage};
 use super::refusal::Refusal;
 use super::worker::Worker;
 use crate::clock;
+use crate::keys::Scope;
 
 /// One line of the table of routes.
 pub struct Route {
@@ -29,19 +31,6 @@ pub struct Route {
     pub endpoint: Endpoint,
 }
 
-/// Who may call a route.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Scope {
-    /// Everybody.
-    Public,
-    /// Who may have transactions scored.
-    Score,
-    /// Who may look at figures.
-    Metrics,
-    /// Who may see and change which models score.
-    Models,
-}
-
 /// Everything that is served.
 pub const ROUTES: &[Route] = &[
     Route { method: Method::POST, path: "/predict", scope: Scope::Score, endpoint: Endpoint::Predict },
@@ -49,7 +38,7 @@ pub const ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/health", scope: Scope::Public, endpoint: Endpoint::Health },
     Route { method: Method::GET, path: "/ready", scope: Scope::Public, endpoint: Endpoint::Ready },
     Route { method: Method::GET, path: "/metrics", scope: Scope::Metrics, endpoint: Endpoint::Metrics },
-    Route { method: Method::GET, path: "/openapi.json", scope: Scope::Public, endpoint: Endpoint::OpenApi },
+    Route { method: Method::GET, path: "/openapi.json", scope: Scope::Score, endpoint: Endpoint::OpenApi },
     models(Method::GET, "/v1/models", Call::List),
     models(Method::POST, "/v1/models", Call::Upload),
     models(Method::POST, "/v1/models/rollback", Call::RollBack),
@@ -89,8 +78,15 @@ pub async fn answer(request: Request<Incoming>, worker: Rc<Worker>, progress: Rc
     let _in_flight = shared.metrics.request_begins();
     let method = request.method().clone();
     let found = find(&method, request.uri().path());
+    let mut key = None;
     let mut answer = match &found {
-        Found::Route(route) => endpoints::answer(route.endpoint, request, &worker, &progress).await,
+        Found::Route(route) => match shared.guard.admit(route.scope, request.headers()) {
+            Ok(admitted) => {
+                key = admitted.key;
+                endpoints::answer(route.endpoint, request, &worker, &progress).await
+            }
+            Err(denial) => denied(route, denial, &request, &worker),
+        },
         Found::OtherMethod { path } => method_not_allowed(path),
         Found::Nothing => answer::refusal(&Refusal::NotFound),
     };
@@ -102,8 +98,18 @@ pub async fn answer(request: Request<Incoming>, worker: Rc<Worker>, progress: Rc
     let path = found.path();
     shared.metrics.request_ends(path, &method, answer.status(), took);
     let scope = if let Found::Route(route) = &found { Some(route.scope) } else { None };
-    tracing::debug!(route = path, ?scope, status = answer.status().as_u16(), duration_us = took.as_micros(), "request");
+    tracing::debug!(route = path, ?scope, key, status = answer.status().as_u16(), duration_us = took.as_micros(), "request");
     Ok(answer)
+}
+
+/// What a client learns that is not let in: nothing of its body is read.
+fn denied(route: &Route, denial: Denial, request: &Request<Incoming>, worker: &Worker) -> Answer {
+    let mut answer = answer::refusal(&denial.into());
+    if route.endpoint == Endpoint::Predict {
+        // The page that asked may read why not.
+        worker.shared.settings.origins.allow_reading(request.headers(), answer.headers_mut());
+    }
+    answer
 }
 
 /// What `work` answers; a panic in it becomes a 500 that tells the client nothing, and ends the connection.

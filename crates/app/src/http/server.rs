@@ -14,11 +14,13 @@ use tokio::runtime::{self, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::cors::{AllowedOrigins, OriginError};
+use super::guard::{Access, Guard};
 use super::lifecycle::Lifecycle;
 use super::limits::{Limits, REFUSED_CONNECTIONS};
 use super::listener::{ListenError, listen};
 use super::metrics::Metrics;
 use super::models::{Models, Opened};
+use super::tls::{Tls, TlsFiles};
 use super::worker;
 
 /// What an operator decides.
@@ -55,6 +57,10 @@ pub struct Shared {
     pub models: Arc<Models>,
     /// What the operator decided.
     pub settings: Settings,
+    /// Who may call.
+    pub guard: Arc<Guard>,
+    /// What encrypts connections, if anything does.
+    pub tls: Option<Arc<Tls>>,
     /// Whether we are ready, leaving or gone.
     pub lifecycle: Lifecycle,
     /// What we count.
@@ -66,10 +72,10 @@ pub struct Shared {
 }
 
 /// Serves `models` until SIGTERM or SIGINT, and returns when the last request has been answered.
-pub fn serve(settings: Settings, models: Opened) -> Result<(), ServerError> {
+pub fn serve(settings: Settings, access: Access, tls: Option<TlsFiles>, models: Opened) -> Result<(), ServerError> {
     let listeners = listen(settings.bind, settings.threads)?;
     let address = listeners[0].local_addr()?;
-    let shared = Arc::new(Shared::new(settings, models)?);
+    let shared = Arc::new(Shared::new(settings, access, tls, models)?);
     let runtime = local_runtime()?;
     runtime.block_on(async {
         // Signals are ours before anybody can know that we run.
@@ -132,7 +138,8 @@ fn announce(shared: &Shared, address: SocketAddr) {
         features = manifest.features.len(),
         threads = shared.settings.threads,
         address = %address,
-        "listening on http://{address}"
+        "listening on {}://{address}",
+        if shared.tls.is_some() { "https" } else { "http" }
     );
     if manifest.training.simulated {
         tracing::warn!("this model learnt from simulated transactions: it is for trying things out");
@@ -140,10 +147,12 @@ fn announce(shared: &Shared, address: SocketAddr) {
 }
 
 impl Shared {
-    fn new(settings: Settings, models: Opened) -> io::Result<Self> {
+    fn new(settings: Settings, access: Access, tls: Option<TlsFiles>, models: Opened) -> io::Result<Self> {
         let metrics = Metrics::new();
         Ok(Self {
             models: Models::start(models, metrics.registry())?,
+            guard: Guard::start(access, &metrics.registry())?,
+            tls: tls.map(|files| Tls::start(files, &metrics.registry())).transpose()?,
             lifecycle: Lifecycle::default(),
             unfinished_body_bytes: AtomicUsize::new(0),
             connections: Slots::new(settings.limits.connections.get(), Some(metrics.connections.clone())),

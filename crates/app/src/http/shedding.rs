@@ -10,7 +10,8 @@ use hyper::Method;
 
 use super::limits::{PASSED_OVER_BYTES, RETRY_AFTER_SECONDS};
 use super::refusal::Refusal;
-use super::router::{self, Scope};
+use super::router;
+use crate::keys::Scope;
 
 /// Headers of a head that is looked at here; one with more goes on.
 const MAX_HEADERS: usize = 64;

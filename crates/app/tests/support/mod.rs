@@ -174,10 +174,18 @@ impl Server {
 
     /// Serves on a free port what `arguments` name in `folder`, which is removed with the server.
     pub fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
+        Self::start_with_environment(folder, arguments, &[])
+    }
+
+    /// The same with variables in its environment. On loopback unless the arguments say where.
+    pub fn start_with_environment(folder: tempfile::TempDir, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let bind: &[&str] = if arguments.contains(&"--bind") { &[] } else { &["--bind", "127.0.0.1:0"] };
         let mut child = Command::new(env!("CARGO_BIN_EXE_assay"))
-            .args(["serve", "--bind", "127.0.0.1:0"])
+            .arg("serve")
+            .args(bind)
             .args(arguments)
             .env("ASSAY_LOG", "debug,hyper=info")
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
