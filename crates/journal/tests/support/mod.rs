@@ -43,3 +43,16 @@ pub fn rows_of(folder: &Path, sql: &str) -> Vec<String> {
     let rows = statement.query_map([], row).unwrap().collect::<Result<_, _>>();
     rows.unwrap()
 }
+
+/// Numbers that look like chance and are the same in every run.
+pub struct Draws(pub u64);
+
+impl Draws {
+    /// The next one.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+}
