@@ -25,10 +25,11 @@ const GROUP_BYTES: usize = 32 << 10;
 
 /// The journal of a data folder, open for writing. There is one per folder.
 pub struct Journal {
-    // In the order in which they end: the thread first, then the writer, which tidies up, and only then may another open the folder.
+    // In the order in which they end: the writer after all others of this process, so that SQLite copies the log and removes it, and the lock
+    // last.
     pub(crate) wal: Wal,
-    pub(crate) connection: Connection,
     reader: Reader,
+    pub(crate) connection: Connection,
     ids: Arc<Ids>,
     identity: Identity,
     head: Head,

@@ -47,6 +47,7 @@ fn entries_come_back_as_they_were_written_and_in_order() {
     check(read(&Reader::open(folder.path()).unwrap()));
     let head = journal.head();
     drop(journal);
+    assert!(!folder.path().join("journal.sqlite-wal").exists(), "a journal that was closed is one file");
     let journal = Journal::open(folder.path()).unwrap();
     assert_eq!(journal.head(), head);
     check(read(journal.read()));
