@@ -268,7 +268,10 @@ fn verify_objects(snapshot: &Connection) -> Result<(), JournalError> {
         return Err(damaged("its table of the beginning has not one row".to_owned()));
     }
     for (name, sql) in OBJECTS {
-        let found = snapshot.query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [name], |row| row.get::<_, String>(0));
+        let kind = sql.split(' ').nth(1).unwrap_or_default().to_lowercase();
+        let table = if kind == "index" { "entries" } else { name };
+        let query = "SELECT sql FROM sqlite_schema WHERE name = ?1 AND type = ?2 AND tbl_name = ?3";
+        let found = snapshot.query_row(query, [name, &kind, table], |row| row.get::<_, String>(0));
         if found.as_deref() != Ok(sql) {
             return Err(damaged(format!("{name} is not as it was made")));
         }

@@ -29,7 +29,8 @@ pub fn error_of<T>(result: Result<T, JournalError>) -> String {
 
 /// What SQLite answers about the file of a folder: a text per row.
 pub fn rows_of(folder: &Path, sql: &str) -> Vec<String> {
-    let connection = rusqlite::Connection::open(folder.join(assay_journal::FILE)).unwrap();
+    let file = folder.join(assay_journal::FILE);
+    let connection = rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let mut statement = connection.prepare(sql).unwrap();
     let columns = statement.column_count();
     let text = |value: ValueRef<'_>| match value {
