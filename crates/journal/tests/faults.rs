@@ -1,6 +1,8 @@
 //! What was acknowledged is there, whatever happens: a process killed at any point, a full disk, a disk that fails, a folder that cannot be
 //! written. A process of its own writes, this one looks at what it leaves.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
