@@ -148,7 +148,7 @@ impl Journal {
         let mut once: Vec<(u64, usize)> = Vec::with_capacity(entries.len());
         for (place, (entry, &mark)) in entries.iter().zip(&marks).enumerate() {
             if let (true, Some(id)) = (entry.kind.is_once(), entry.id) {
-                if let Some(sequence) = self.reader.first_of(mark, entry.kind.space(), id)? {
+                if let Some(sequence) = self.reader.first_before(u64::MAX, mark, entry.kind.space(), id)? {
                     return Err(JournalError::Known { place, sequence });
                 }
                 once.push((mark, place));

@@ -147,9 +147,9 @@ impl Reader {
         sync_folder(folder)
     }
 
-    /// The first entry of a space of ids that has this one.
-    pub(crate) fn first_of(&self, mark: u64, space: &str, id: &str) -> Result<Option<u64>, JournalError> {
-        for sequence in self.ids.candidates(mark) {
+    /// The first entry before one that has this id in its space.
+    pub(crate) fn first_before(&self, before: u64, mark: u64, space: &str, id: &str) -> Result<Option<u64>, JournalError> {
+        for sequence in self.ids.candidates(mark).into_iter().take_while(|&sequence| sequence < before) {
             if self.entry(sequence)?.is_some_and(|entry| entry.kind.space() == space && entry.id.as_deref() == Some(id)) {
                 return Ok(Some(sequence));
             }

@@ -87,11 +87,10 @@ impl Reader {
             if marks.next(sequence)? != Some(mark) {
                 return Err(damaged("the mark of its id is another"));
             }
-            if let (true, Some(id)) = (row.kind.is_once(), row.link.id) {
-                let first = self.first_of(mark, row.kind.space(), id)?;
-                if first.is_some_and(|first| first < sequence) {
-                    return Err(damaged("its id is that of an earlier entry"));
-                }
+            if let (true, Some(id)) = (row.kind.is_once(), row.link.id)
+                && self.first_before(sequence, mark, row.kind.space(), id)?.is_some()
+            {
+                return Err(damaged("its id is that of an earlier entry"));
             }
             promises.hear(&row).map_err(damaged)?;
             if sequence.is_multiple_of(STEP) {

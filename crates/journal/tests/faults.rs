@@ -166,6 +166,14 @@ fn a_write_that_fails_once_stops_the_journal_and_loses_nothing() {
 }
 
 #[test]
+fn a_log_that_cannot_be_copied_into_the_file_stops_the_journal_and_loses_nothing() {
+    let (folder, words) = failing("copy", "EIO", 1);
+    assert!(acknowledged(&words) > 1_000, "the log is copied when it is long");
+    assert_eq!(said(&words, "then "), "the journal takes nothing since a write failed; see to the disk, then restart");
+    serves_again(folder.path(), acknowledged(&words));
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_refused_in_one_sentence() {
     let folder = tempdir().unwrap();
     drop(Journal::open(folder.path()).unwrap());
