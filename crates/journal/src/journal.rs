@@ -14,7 +14,7 @@ use crate::error::JournalError;
 use crate::ids::Ids;
 use crate::layout;
 use crate::reader::{self, Reader};
-use crate::wal::Wal;
+use crate::wal::{self, Wal};
 
 /// Held while a process writes; empty.
 const LOCK: &str = "journal.lock";
@@ -49,7 +49,7 @@ impl Journal {
         };
         let connection = layout::writing(&path, fresh)?;
         // A write that failed before the restart may be in the system's memory and not on the disk: copying the log writes it once more.
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(JournalError::Write)?;
+        wal::empty(&connection).map_err(JournalError::Write)?;
         sync_folder(folder)?;
         let identity = layout::start(&connection)?.identity;
         let ids = Arc::new(Ids::new());
@@ -78,6 +78,11 @@ impl Journal {
     /// The last entry.
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// Whether the write-ahead log is on its way into the file: groups take longer meanwhile.
+    pub fn is_copying_log(&self) -> bool {
+        self.wal.is_copying()
     }
 
     /// Does what can wait until a group was acknowledged; [`Journal::append`] does it otherwise, before it writes.

@@ -7,6 +7,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::chain::{Hash, Identity};
 use crate::error::JournalError;
+use crate::wal::PATIENCE;
 
 /// The file in the data folder.
 pub const FILE: &str = "journal.sqlite";
@@ -188,6 +189,7 @@ fn opened(path: &Path, flags: OpenFlags) -> Result<Connection, JournalError> {
     let cannot = |error| refusal(path, error);
     // No file name is read as a URI, and each connection stays on the thread that has it.
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(cannot)?;
+    connection.busy_timeout(PATIENCE).map_err(cannot)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(cannot)?;
     connection.pragma_update(None, "cell_size_check", true).map_err(cannot)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(cannot)?;

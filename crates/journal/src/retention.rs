@@ -9,6 +9,7 @@ use crate::entry::{Kind, NewEntry};
 use crate::error::JournalError;
 use crate::journal::Journal;
 use crate::layout;
+use crate::wal;
 
 /// What was erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +62,8 @@ impl Journal {
                 sequences.iter().try_for_each(|sequence| erase.execute([sequence.cast_signed()]).map(|_| ()))
             })?;
         }
-        let copied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        Ok(Erased { sequences, is_gone_from_log: self.stop(copied)? == 0 })
+        let emptied = wal::empty(&self.connection);
+        Ok(Erased { sequences, is_gone_from_log: self.stop(emptied)? })
     }
 
     /// Cuts off the entries before the first that arrived at `since` or later. `state` is JSON of what the caller must know of them to go on

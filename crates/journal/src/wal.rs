@@ -9,15 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
 
 use crate::error::JournalError;
 use crate::layout;
 
 /// Bytes of entries after which the log goes back into the file.
 const BYTES: usize = 32 << 20;
+/// How long a group waits for another program that writes to the file.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The thread, and how far it is.
 pub struct Wal {
@@ -57,6 +60,11 @@ impl Wal {
         }
     }
 
+    /// Whether the log is on its way into the file, so that the disk has more to do than the next group.
+    pub fn is_copying(&self) -> bool {
+        self.is_awake
+    }
+
     /// Whether the thread met a disk that does not keep what it is given.
     pub fn has_failed(&self) -> bool {
         self.progress.failed.load(Ordering::Acquire)
@@ -91,10 +99,15 @@ fn copy_when_woken(connection: &Connection, woken: &Receiver<()>, progress: &Pro
     }
 }
 
-/// Copies what no reader still needs as it was. Another that copies, or holds the file, is no fault: the next time will do.
+/// Copies what no reader still needs as it was, and waits for none.
 fn copy(connection: &Connection) -> rusqlite::Result<()> {
-    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-        Err(error) if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => Ok(()),
-        result => result,
-    }
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+/// Copies all of the log and empties it; tells whether no reader stood in the way. It waits for none.
+pub fn empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let in_the_way = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(PATIENCE)?;
+    Ok(in_the_way? == 0)
 }

@@ -208,6 +208,21 @@ fn the_fields_of_a_person_are_erased_from_every_file_and_the_chain_stays_whole()
 }
 
 #[test]
+fn erasing_does_not_wait_for_a_reader_and_says_what_it_leaves() {
+    let folder = tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    journal.append(&[NewEntry { personal: Some("{}"), ..decision("a") }]).unwrap();
+    let reader = journal.reader().unwrap();
+    let looking = |_: &Entry<&str>| -> Result<(), JournalError> {
+        let erased = journal.erase("a", 7)?;
+        assert_eq!((erased.sequences, erased.is_gone_from_log), (vec![1], false));
+        Ok(())
+    };
+    assert_eq!(reader.replay(0, 1, looking).unwrap(), 1);
+    assert!(journal.erase("a", 8).unwrap().is_gone_from_log);
+}
+
+#[test]
 fn old_entries_are_cut_off_behind_an_entry_that_verify_begins_with() {
     let folder = tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
