@@ -49,7 +49,8 @@ fn main() {
 
 /// Latencies of groups of one size, beside those of the disk.
 fn groups(journal: &mut Journal, raw: &mut File, texts: &mut Texts, size: usize) -> serde_json::Value {
-    let (mut appends, mut tends, mut syncs, mut finds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut appends, mut appends_while_copying, mut tends) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut syncs, mut finds, mut written) = (Vec::new(), Vec::new(), Duration::ZERO);
     let mut bytes = vec![7_u8; size * 900];
     let processor = processor_seconds();
     let mut processor_of_raw = 0.0;
@@ -58,12 +59,16 @@ fn groups(journal: &mut Journal, raw: &mut File, texts: &mut Texts, size: usize)
         let looking = Instant::now();
         assert!(group.iter().all(|(id, _)| journal.read().find(Kind::Decision, id).unwrap().is_none()));
         finds.push(looking.elapsed());
+        let is_copying = journal.is_copying_log();
         let writing = Instant::now();
         write(journal, &group);
-        appends.push(writing.elapsed());
+        if is_copying { &mut appends_while_copying } else { &mut appends }.push(writing.elapsed());
         let tending = Instant::now();
         journal.tend().unwrap();
-        tends.push(tending.elapsed());
+        if is_copying {
+            tends.push(tending.elapsed());
+        }
+        written += writing.elapsed();
 
         let before = processor_seconds();
         bytes[0] = bytes[0].wrapping_add(1);
@@ -77,7 +82,6 @@ fn groups(journal: &mut Journal, raw: &mut File, texts: &mut Texts, size: usize)
         processor_of_raw += processor_seconds() - before;
     }
     let processor = processor_seconds() - processor - processor_of_raw;
-    let written: Duration = appends.iter().chain(&tends).sum();
     let count = (size * ROUNDS) as f64;
     json!({
         "group": size,
@@ -85,7 +89,8 @@ fn groups(journal: &mut Journal, raw: &mut File, texts: &mut Texts, size: usize)
         "processor_us_per_entry_with_making_it": processor * 1e6 / count,
         "find_us_per_entry": finds.iter().sum::<Duration>().as_secs_f64() * 1e6 / count,
         "append_us": quantiles(appends),
-        "tend_us": quantiles(tends),
+        "append_while_copying_us": quantiles(appends_while_copying),
+        "tend_while_copying_us": quantiles(tends),
         "disk_us": quantiles(syncs),
     })
 }
@@ -120,11 +125,14 @@ fn write(journal: &mut Journal, group: &[(String, String)]) {
     journal.append(&entries).unwrap();
 }
 
-/// Medians and tails, in microseconds.
+/// How many there are, medians and tails, in microseconds.
 fn quantiles(mut durations: Vec<Duration>) -> serde_json::Value {
+    if durations.is_empty() {
+        return serde_json::Value::Null;
+    }
     durations.sort_unstable();
     let at = |thousandths: usize| durations[(durations.len() - 1) * thousandths / 1_000].as_secs_f64() * 1e6;
-    json!({"p50": at(500), "p90": at(900), "p99": at(990), "max": at(1_000)})
+    json!({"count": durations.len(), "p50": at(500), "p90": at(900), "p99": at(990), "max": at(1_000)})
 }
 
 /// What this process has taken of the processors, all threads.
