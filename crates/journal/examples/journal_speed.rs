@@ -16,6 +16,8 @@ use serde_json::json;
 const GROUPS: [usize; 4] = [1, 50, 128, 256];
 /// Groups that are measured of each size.
 const ROUNDS: usize = 1_500;
+/// Entries that are made to see what making them takes.
+const MADE: usize = 100_000;
 /// Bytes over which the disk's own writes go, as the write-ahead log goes over its own.
 const RAW_BYTES: u64 = 32 << 20;
 
@@ -27,6 +29,9 @@ fn main() {
     let opened = opening.elapsed();
     let before = journal.head().sequence;
     let mut texts = Texts { state: before + 1 };
+    let making = processor_seconds();
+    assert_eq!(texts.group(MADE).len(), MADE);
+    let making_us = (processor_seconds() - making) * 1e6 / MADE as f64;
     let filling = Instant::now();
     while journal.head().sequence < entries {
         let size = usize::try_from(entries - journal.head().sequence).unwrap().min(10_000);
@@ -35,7 +40,13 @@ fn main() {
     let filled = journal.head().sequence - before;
     println!(
         "{}",
-        json!({"open_seconds": opened.as_secs_f64(), "at": before, "filled": filled, "fill_seconds": filling.elapsed().as_secs_f64()})
+        json!({
+            "open_seconds": opened.as_secs_f64(),
+            "entries": before,
+            "filled": filled,
+            "fill_seconds": filling.elapsed().as_secs_f64(),
+            "processor_us_to_make_an_entry": making_us,
+        })
     );
 
     let mut raw =
@@ -99,20 +110,22 @@ fn groups(journal: &mut Journal, raw: &mut File, texts: &mut Texts, size: usize)
 fn reading(journal: &Journal) -> serde_json::Value {
     let reader = journal.read();
     let mut bytes = 0;
-    let replaying = Instant::now();
+    let (replaying, processor) = (Instant::now(), processor_seconds());
     let visit = |entry: &Entry<&str>| -> Result<(), JournalError> {
         bytes += entry.body.len();
         Ok(())
     };
     let replayed = reader.replay(0, 2_000_000, visit).unwrap();
-    let replaying = replaying.elapsed().as_secs_f64();
-    let verifying = Instant::now();
+    let (replaying, processor_of_replay) = (replaying.elapsed().as_secs_f64(), processor_seconds() - processor);
+    let (verifying, processor) = (Instant::now(), processor_seconds());
     let verified = reader.verify(|_, _| ()).unwrap();
-    let verifying = verifying.elapsed().as_secs_f64();
+    let (verifying, processor_of_verify) = (verifying.elapsed().as_secs_f64(), processor_seconds() - processor);
     json!({
         "replayed_per_second": replayed as f64 / replaying,
+        "replay_processor_us_per_entry": processor_of_replay * 1e6 / replayed as f64,
         "bytes_per_body": bytes as f64 / replayed as f64,
         "verified_per_second": verified.head.sequence as f64 / verifying,
+        "verify_processor_us_per_entry": processor_of_verify * 1e6 / verified.head.sequence as f64,
         "entries": verified.head.sequence,
     })
 }
