@@ -261,3 +261,11 @@ fn a_column_whose_numbers_only_look_like_cards_says_so() {
         assert!(sentence.contains(expected), "{sentence}");
     }
 }
+
+/// A chain is no nesting to the parser, yet its links lie inside each other: 100,000 of them went down until the stack was full.
+#[test]
+fn a_chain_of_very_many_links_is_refused() {
+    refused(&format!("SELECT {} AS x FROM transactions", vec!["1"; 100_000].join("+")), &["without a comma"]);
+    refused(&format!("SELECT {} AS x FROM transactions", vec!["1"; 1_900].join("+")), &["nested more than"]);
+    assert!(with(&format!("SELECT {} AS x FROM transactions", vec!["tx_amount"; 350].join("+"))).is_ok());
+}
