@@ -117,9 +117,14 @@ fn parsed(text: &str, source: &Source) -> Result<Expr, DefinitionError> {
         }
         _ => {}
     }
+    let end = tokens.last().map_or(Span::empty(), |token| Span::new(token.span.end, token.span.end));
     let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
     let expression = parser.parse_expr().map_err(|error| {
         let mut error = source.not_sql(&error);
+        // The parser does not say where the end is.
+        if error.line == 0 && error.problem.ends_with("EOF") {
+            error = source.refuse(end, error.problem);
+        }
         if text.to_lowercase().contains("in list") {
             error.problem.push_str("; a list is looked at as in in_list('blocked_customers', customer_id)");
         }
@@ -224,7 +229,7 @@ mod tests {
         refused("amount > 1; DROP TABLE payments", "something stands behind its end");
         refused("amount > 1 amount", "something stands behind its end");
         refused("(SELECT 1) = 1", "subqueries have no place");
-        refused("amount >", "this is not SQL");
+        refused("amount\n >", "line 2, column 3: this is not SQL");
         refused("kind = 'x", "this is not SQL");
         let error = condition("amount > 5\n  AND proability > 0.5").unwrap_err();
         assert_eq!((error.line, error.column), (2, 7));
