@@ -34,7 +34,9 @@ impl Outcome {
 }
 
 /// A decision with everything that it was made from. Fields are only ever added.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+///
+/// Two are compared by their JSON, which holds every bit: a row with a missing value, as NaN, would not equal itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Decision {
     /// What it is asked for by.
     #[serde(rename = "decision_id")]

@@ -196,6 +196,43 @@ fn a_definition_that_asks_for_a_card_s_secret_serves_nothing() {
 }
 
 #[test]
+fn what_comes_too_late_is_decided_and_flagged() {
+    let mut engine = engine(POLICY);
+    decide(&mut engine, &Payment { seconds: 3 * 86_400, ..payment(1) });
+    let late = Payment { seconds: 80_000, ..payment(2) };
+    assert_eq!(decide(&mut engine, &late).flags, [Flag::Late]);
+    assert_eq!(engine.counts().late, 1);
+}
+
+#[test]
+fn a_shadow_is_recorded_and_does_nothing() {
+    let mut engine = engine(r#"{"version": "live"}"#);
+    let shadow = r#"{"version": "shadow", "rules": [{"id": "all", "when": "TRUE", "outcome": "decline"}]}"#;
+    engine.apply(Event::ShadowPolicy(Some(Policy::parse(shadow).unwrap()))).unwrap();
+    let decision = decide(&mut engine, &payment(1));
+    assert_eq!(decision.outcome, Outcome::Approve);
+    let shadow = decision.shadow.unwrap();
+    assert_eq!((&*shadow.policy_version, shadow.outcome), ("shadow", Outcome::Decline));
+    assert_eq!(shadow.decided_by, DecidedBy::Rule("all".into()));
+    assert_eq!(engine.counts().shadow_outcomes, [0, 0, 0, 1]);
+    engine.apply(Event::ShadowPolicy(None)).unwrap();
+    assert_eq!(decide(&mut engine, &payment(2)).shadow, None);
+}
+
+#[test]
+fn a_model_of_other_features_is_refused_by_the_name_of_the_first() {
+    let refused = |from: &str, to: &str| {
+        let other = Definition::parse(&support::SQL.replace(from, to), "test").unwrap();
+        Engine::new(other, &model(), Policy::approve_all()).unwrap_err().to_string()
+    };
+    assert!(
+        refused("AS payments_1d", "AS burst").contains("feature 4 of the model is `payments_1d`, that of the definition `burst`")
+    );
+    assert!(refused("amount, items, country,", "amount, items,").contains("takes 6 features, the definition makes 5"));
+    assert!(refused("country TEXT", "country BIGINT").contains("feature 3"));
+}
+
+#[test]
 fn a_rule_sleeps_until_its_moment_and_an_entry_counts_until_it_expires() {
     let policy = r#"{"version": "p", "block": [{"list": "blocked", "column": "customer_id"}], "rules": [
         {"id": "all", "when": "TRUE", "outcome": "review", "snoozed_until": "2024-01-01T18:00:00Z"}]}"#;
