@@ -144,6 +144,7 @@ fn parsed(text: &str, source: &Source) -> Result<Expr, DefinitionError> {
 #[cfg(test)]
 mod tests {
     use assay_domain::Value;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::Definition;
@@ -249,4 +250,61 @@ mod tests {
         assert!(condition(&vec!["amount = 1"; 300].join(" OR ")).is_ok());
         assert!(condition(&format!("payments.card IN ({})", vec!["1"; 1_500].join(", "))).is_ok());
     }
+    proptest! {
+        /// Words of SQL in any order: most are refused, and what is understood has an answer.
+        #[test]
+        fn no_words_make_the_reader_panic(words in prop::collection::vec(prop::sample::select(WORDS.to_vec()), 0..30)) {
+            if let Ok(condition) = condition(&words.join(" ")) {
+                condition.expression.truth(&Places);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in ".*") {
+            let _ = condition(&text);
+        }
+    }
+
+    const WORDS: [&str; 40] = [
+        "amount",
+        "payments.card",
+        "features",
+        ".",
+        "probability",
+        "kind",
+        "at",
+        "fraud",
+        "is_large",
+        "(",
+        ")",
+        "(",
+        ")",
+        ",",
+        "1",
+        "2.5",
+        "'x'",
+        "NULL",
+        "TRUE",
+        "AND",
+        "OR",
+        "NOT",
+        "IN",
+        "BETWEEN",
+        "LIKE",
+        "IS",
+        "CASE",
+        "WHEN",
+        "THEN",
+        "ELSE",
+        "END",
+        "+",
+        "/",
+        "%",
+        "=",
+        ">",
+        "in_list",
+        "'blocked'",
+        "CAST",
+        "AS DOUBLE",
+    ];
 }
