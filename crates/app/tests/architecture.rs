@@ -10,9 +10,10 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Our own crates, and which of them each may know.
-const MAY_KNOW: [(&str, &[&str]); 8] = [
+const MAY_KNOW: [(&str, &[&str]); 9] = [
     ("assay-decimal", &[]),
     ("assay-domain", &[]),
+    ("assay-engine", &["assay-domain", "assay-features", "assay-model"]),
     ("assay-features", &["assay-domain"]),
     ("assay-journal", &["assay-domain"]),
     ("assay-model", &[]),

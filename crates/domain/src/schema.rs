@@ -38,6 +38,8 @@ pub struct Field {
     pub kind: Type,
     /// Whether NULL is refused.
     pub required: bool,
+    /// Whether a value that looks like a card number is refused; see [`crate::card_data`].
+    pub pan_check: bool,
 }
 
 impl Schema {
@@ -137,7 +139,7 @@ mod tests {
     use super::*;
 
     fn check(change: impl Fn(&mut Vec<Value>)) -> Result<(), AdmissionError> {
-        let field = |name: &str, kind, required| Field { name: name.into(), kind, required };
+        let field = |name: &str, kind, required| Field { name: name.into(), kind, required, pan_check: true };
         let fields =
             vec![field("id", Type::Text, true), field("at", Type::Timestamp, true), field("amount", Type::Double, false)];
         let (label, label_delay, max_lateness, max_skew) = (None, 0, 0, 60 * time::SECOND);

@@ -5,6 +5,7 @@
 //! with its place and what to write instead.
 
 mod bind;
+pub mod condition;
 mod error;
 mod interval;
 mod table;
@@ -16,7 +17,7 @@ mod windows;
 use sqlparser::ast::{Spanned, Statement};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Location, Span};
+use sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
 
 use error::Source;
 pub use error::{DefinitionError, did_you_mean};
@@ -27,6 +28,8 @@ use crate::plan::Plan;
 pub const MAX_BYTES: usize = 1 << 20;
 /// How deeply expressions may be nested.
 const MAX_DEPTH: usize = 64;
+/// Words and signs that may follow each other without a comma: a chain of so many is read, counted and dropped within a thread's stack.
+const MAX_CHAIN: usize = 4_000;
 
 /// A definition that was read and understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +49,7 @@ impl Definition {
                 source.refuse(Span::empty(), format!("the definition is longer than {MAX_BYTES} bytes, the most it may have"))
             );
         }
-        let statements = statements(text).map_err(|error| source.not_sql(&error))?;
+        let statements = statements(text, &source)?;
         let usage = "a definition is a CREATE TABLE with the columns of a transaction and then a CREATE VIEW … AS SELECT with its features";
         match statements.as_slice() {
             [Statement::CreateTable(create), Statement::CreateView(view)] => {
@@ -63,8 +66,25 @@ impl Definition {
     }
 }
 
-fn statements(text: &str) -> Result<Vec<Statement>, ParserError> {
-    Parser::new(&PostgreSqlDialect {}).with_recursion_limit(MAX_DEPTH).try_with_sql(text)?.parse_statements()
+fn statements(text: &str, source: &Source) -> Result<Vec<Statement>, DefinitionError> {
+    let not_sql = |error: ParserError| source.not_sql(&error);
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| not_sql(error.into()))?;
+    let mut chain = 0;
+    for token in &tokens {
+        match token.token {
+            Token::Whitespace(_) => {}
+            Token::Comma | Token::SemiColon => chain = 0,
+            _ => chain += 1,
+        }
+        if chain > MAX_CHAIN {
+            let problem =
+                format!("more than {MAX_CHAIN} words and signs follow each other without a comma; cut the expression up");
+            return Err(source.refuse(token.span, problem));
+        }
+    }
+    let parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
+    { parser }.parse_statements().map_err(not_sql)
 }
 
 /// The place that sqlparser writes at the end of its messages.

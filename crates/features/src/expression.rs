@@ -35,6 +35,8 @@ pub enum Expression {
     Case(Vec<(Expression, Expression)>, Box<Expression>),
     /// Whether the operand equals one of these.
     In(Box<Expression>, Vec<Expression>),
+    /// Whether a list, by its place, holds the operand.
+    Listed(usize, Box<Expression>),
     /// Whether a text matches a pattern.
     Like(Box<Expression>, Pattern),
     /// A value as another type.
@@ -132,6 +134,10 @@ pub trait Row {
     fn column(&self, place: usize) -> Value;
     /// The value of an aggregate.
     fn aggregate(&self, place: usize) -> Value;
+    /// Whether a list holds a value that is not NULL.
+    fn listed(&self, _list: usize, _value: &Value) -> bool {
+        unreachable!("the binder lets only rules look at lists")
+    }
 }
 
 impl Row for &[Value] {
@@ -185,6 +191,10 @@ impl Expression {
                 .map_or(&**otherwise, |(_, result)| result)
                 .evaluate(row),
             Self::In(operand, list) => boolean(is_in(&operand.evaluate(row), list.iter().map(|one| one.evaluate(row)))),
+            Self::Listed(list, operand) => match operand.evaluate(row) {
+                Value::Null => Value::Null,
+                value => Value::Boolean(row.listed(*list, &value)),
+            },
             Self::Like(operand, pattern) => match operand.evaluate(row) {
                 Value::Text(text) => Value::Boolean(pattern.matches(&text)),
                 _ => Value::Null,
@@ -219,6 +229,7 @@ impl Expression {
             Self::Not(operand)
             | Self::IsNull(operand)
             | Self::Is(operand, _)
+            | Self::Listed(_, operand)
             | Self::Like(operand, _)
             | Self::Cast(operand, _)
             | Self::Extract(_, _, operand)

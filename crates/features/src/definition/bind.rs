@@ -9,6 +9,7 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Span;
 
+use super::condition::Names;
 use super::error::{DefinitionError, Source, did_you_mean};
 use super::interval;
 use super::table::{kind_of, name_of, object_name};
@@ -39,6 +40,8 @@ const FUNCTIONS: [(&str, Function, usize, usize); 16] = [
 const AGGREGATES: [&str; 9] = ["count", "sum", "avg", "min", "max", "stddev_samp", "stddev", "first_value", "lag"];
 /// How far `lag` may look back.
 const MAX_LAG: usize = 100;
+/// How deep an expression may be nested when chains as `a OR b OR c` count one for each link: binding and evaluating go down as deep.
+const MAX_BOUND_DEPTH: usize = 400;
 /// The frame of what looks at none.
 const NO_FRAME: usize = usize::MAX;
 
@@ -55,6 +58,8 @@ enum Inside {
     Feature,
     /// The argument or the filter of an aggregate: of one row, whose label may be known.
     Aggregate,
+    /// The condition of a rule: features and the score have names too, windows have no place.
+    Rule,
 }
 
 pub(super) struct Binder<'a> {
@@ -64,11 +69,21 @@ pub(super) struct Binder<'a> {
     partitions: Vec<Partition>,
     aggregates: Vec<Aggregate>,
     inside: Inside,
+    /// What a rule may name beside the columns.
+    names: Option<&'a Names<'a>>,
+    /// How deep the expression is nested that is looked at.
+    depth: usize,
 }
 
 impl<'a> Binder<'a> {
     pub(super) fn new(source: &'a Source<'a>, schema: &'a Schema, windows: BTreeMap<String, Window>) -> Self {
-        Self { source, schema, windows, partitions: Vec::new(), aggregates: Vec::new(), inside: Inside::Feature }
+        let (partitions, aggregates) = (Vec::new(), Vec::new());
+        Self { source, schema, windows, partitions, aggregates, inside: Inside::Feature, names: None, depth: 0 }
+    }
+
+    /// For the condition of a rule.
+    pub(super) fn of_rule(source: &'a Source<'a>, names: &'a Names<'a>) -> Self {
+        Self { inside: Inside::Rule, names: Some(names), ..Self::new(source, &names.plan.schema, BTreeMap::new()) }
     }
 
     /// What the features need.
@@ -87,8 +102,20 @@ impl<'a> Binder<'a> {
     }
 
     fn bind(&mut self, expression: &Expr) -> Result<Typed, DefinitionError> {
+        if self.depth == MAX_BOUND_DEPTH {
+            let advice = "write it flatter, as with IN for many values of one column";
+            return self.refuse(expression.span(), format!("an expression is nested more than {MAX_BOUND_DEPTH} deep; {advice}"));
+        }
+        self.depth += 1;
+        let bound = self.bind_one(expression);
+        self.depth -= 1;
+        bound
+    }
+
+    fn bind_one(&mut self, expression: &Expr) -> Result<Typed, DefinitionError> {
         let span = expression.span();
         match expression {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) if self.inside == Inside::Rule => self.name(expression),
             Expr::Nested(inner) => self.bind(inner),
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.column(expression),
             Expr::Value(value) => self.literal(&value.value, span),
@@ -177,6 +204,37 @@ impl<'a> Binder<'a> {
         }
     }
 
+    /// What a rule calls by a name.
+    fn name(&self, expression: &Expr) -> Result<Typed, DefinitionError> {
+        let Some(names) = self.names else { return self.column(expression) };
+        match names.find(expression) {
+            Ok((place, kind)) if Some(place) != self.schema.label => {
+                Ok(Typed { expression: Expression::Column(place), kind: Some(kind) })
+            }
+            Ok(_) => self.refuse(expression.span(), "this is the label, which nobody knows when the transaction happens"),
+            Err(problem) => self.refuse(expression.span(), problem),
+        }
+    }
+
+    /// `in_list('name', value)`.
+    fn in_list(&mut self, arguments: &[&Expr], span: Span) -> Result<Typed, DefinitionError> {
+        let usage = "in_list takes the name of a list in quotes and a value, as in in_list('blocked_customers', customer_id)";
+        let [Expr::Value(name), operand] = arguments else { return self.refuse(span, usage) };
+        let ast::Value::SingleQuotedString(name) = &name.value else { return self.refuse(span, usage) };
+        let lists = self.names.map_or(&[][..], |names| names.lists);
+        let Some(place) = lists.iter().position(|(known, _)| **known == **name) else {
+            let advice = did_you_mean(name, lists.iter().map(|(name, _)| &**name));
+            return self.refuse(span, format!("there is no list `{name}`{advice} Create the list before a rule looks at it"));
+        };
+        let (bound, kind) = (self.bind(operand)?, lists[place].1);
+        match bound.kind {
+            Some(found) if found != kind => {
+                self.refuse(span, format!("the list `{name}` holds {kind} values, but this is a {found}"))
+            }
+            _ => Ok(boolean(Expression::Listed(place, bound.expression.into()))),
+        }
+    }
+
     fn column(&self, expression: &Expr) -> Result<Typed, DefinitionError> {
         let Some(place) = windows::column(expression, self.schema) else {
             let known = self.schema.fields.iter().map(|field| field.name.as_str());
@@ -210,7 +268,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn condition(&mut self, expression: &Expr) -> Result<Expression, DefinitionError> {
+    pub(super) fn condition(&mut self, expression: &Expr) -> Result<Expression, DefinitionError> {
         let bound = self.bind(expression)?;
         match bound.kind {
             None | Some(Type::Boolean) => Ok(bound.expression),
@@ -440,6 +498,10 @@ impl<'a> Binder<'a> {
 
     fn function(&mut self, function: &ast::Function, span: Span) -> Result<Typed, DefinitionError> {
         let name = object_name(&function.name);
+        if self.inside == Inside::Rule && (function.over.is_some() || AGGREGATES.contains(&name.as_str())) {
+            return self
+                .refuse(span, format!("{name} looks at many transactions; make it a feature of the definition, and name that"));
+        }
         if let Some(over) = &function.over {
             return self.aggregate(&name, function, over, span);
         }
@@ -451,6 +513,9 @@ impl<'a> Binder<'a> {
         let Some(arguments) = arguments.filter(|_| plain && !distinct) else {
             return self.refuse(span, format!("{name} takes values in parentheses and nothing else"));
         };
+        if name == "in_list" && self.inside == Inside::Rule {
+            return self.in_list(&arguments, span);
+        }
         if name == "date_trunc" {
             return self.date_trunc(&arguments, span);
         }
@@ -482,6 +547,7 @@ impl<'a> Binder<'a> {
     fn call(&mut self, name: &str, arguments: &[&Expr], span: Span) -> Result<Typed, DefinitionError> {
         let Some(&(_, function, fewest, most)) = FUNCTIONS.iter().find(|(known, ..)| *known == name) else {
             let known = FUNCTIONS.iter().map(|(known, ..)| *known).chain(AGGREGATES).chain(["date_trunc", "extract"]);
+            let known = known.chain((self.inside == Inside::Rule).then_some("in_list"));
             let advice = did_you_mean(name, known);
             return self.refuse(span, format!("there is no function {name} here (docs/features.md lists them){advice}"));
         };

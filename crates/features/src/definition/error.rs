@@ -17,6 +17,10 @@ pub struct DefinitionError {
     pub place: String,
     /// What is wrong, and what to write instead.
     pub problem: String,
+    /// The line of the place, from 1; 0 where it is the whole text.
+    pub line: u64,
+    /// The column of the place, from 1; 0 where it is the whole text.
+    pub column: u64,
 }
 
 /// A definition's text and name.
@@ -34,7 +38,8 @@ impl Source<'_> {
         } else {
             format!(", line {}, column {}{}", span.start.line, span.start.column, self.shown(span))
         };
-        DefinitionError { file: self.file.to_owned(), place, problem: problem.into() }
+        let Location { line, column } = span.start;
+        DefinitionError { file: self.file.to_owned(), place, problem: problem.into(), line, column }
     }
 
     /// An error of the parser, which knows SQL but not our subset.

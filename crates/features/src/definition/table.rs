@@ -51,7 +51,7 @@ pub(super) fn schema(create: &CreateTable, source: &Source) -> Result<Schema, De
                 _ => return Err(source.refuse(column.span(), "a column is followed by PRIMARY KEY, NOT NULL or nothing here")),
             }
         }
-        fields.push(Field { name, kind, required });
+        fields.push(Field { name, kind, required, pan_check: true });
     }
     let id = id.ok_or_else(|| {
         source.refuse(span, "no column is the PRIMARY KEY; write it behind the one that tells transactions apart")
@@ -82,6 +82,11 @@ pub(super) fn schema(create: &CreateTable, source: &Source) -> Result<Schema, De
                     .refuse(*span, format!("the {role} must be a {kind}, but `{value}` is a {}", schema.fields[place].kind)))
             }
         };
+        if let Some((column, "pan_check")) = name.rsplit_once('.') {
+            let place = pan_checked(column, &schema).map_err(|problem| source.refuse(*span, problem))?;
+            schema.fields[place].pan_check = switch(value).ok_or_else(|| source.refuse(*span, "pan_check is 'on' or 'off'"))?;
+            continue;
+        }
         let length = || interval::of_text(value).map_err(|advice| source.refuse(*span, advice));
         match name.as_str() {
             "event_time" => event_time = Some(column(Type::Timestamp, "event time")?),
@@ -110,6 +115,21 @@ pub(super) fn schema(create: &CreateTable, source: &Source) -> Result<Schema, De
     }
     refuse_the_rest(create, source)?;
     Ok(schema)
+}
+
+/// The column that an option `column.pan_check` is about.
+fn pan_checked(column: &str, schema: &Schema) -> Result<usize, String> {
+    let known = schema.fields.iter().map(|field| field.name.as_str());
+    let unknown = || format!("there is no column `{column}` whose pan_check this could be{}", did_you_mean(column, known));
+    schema.place(column).ok_or_else(unknown)
+}
+
+fn switch(value: &str) -> Option<bool> {
+    match value {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
 }
 
 /// A name as SQL has it: in lower case unless it is quoted.
@@ -154,7 +174,7 @@ fn options(create: &CreateTable, source: &Source) -> Result<Vec<(String, String,
         let SqlOption::KeyValue { key, value } = option else { return Err(usage()) };
         let Expr::Value(value) = value else { return Err(usage()) };
         let Value::SingleQuotedString(text) = &value.value else { return Err(usage()) };
-        let name = object_name(key);
+        let name = option_name(key);
         if read.iter().any(|(known, ..)| *known == name) {
             return Err(source.refuse(option.span(), format!("the option `{name}` is given twice")));
         }
@@ -169,6 +189,12 @@ pub(super) fn object_name(name: &ObjectName) -> String {
         [part] => part.as_ident().map_or_else(|| name.to_string(), name_of),
         _ => name.to_string(),
     }
+}
+
+/// The name of an option: `event_time`, or `column.pan_check`.
+fn option_name(name: &ObjectName) -> String {
+    let parts = name.0.iter().map(|part| part.as_ident().map_or_else(|| part.to_string(), name_of));
+    parts.collect::<Vec<_>>().join(".")
 }
 
 /// SQL knows dozens of things that can be said about a table; the statement without them must read the same.

@@ -239,3 +239,33 @@ fn ten_thousand_features_are_refused_and_no_crash() {
     let items: Vec<String> = (0..10_000).map(|number| format!("tx_amount + {number} AS f{number}")).collect();
     refused(&format!("SELECT {} FROM transactions", items.join(", ")), &["more than 4000 features"]);
 }
+
+#[test]
+fn a_column_whose_numbers_only_look_like_cards_says_so() {
+    let sql = |option: &str| {
+        let table = TABLE.replace("label_delay", &format!("{option}, label_delay"));
+        Definition::parse(&format!("{table}CREATE VIEW f AS SELECT tx_amount FROM transactions"), "cards.sql")
+    };
+    let checked = |option: &str| {
+        let fields = sql(option).unwrap().plan.schema.fields;
+        fields.into_iter().filter(|field| !field.pan_check).map(|field| field.name).collect::<Vec<_>>()
+    };
+    assert_eq!(checked("transaction_id.pan_check = 'off', country.pan_check = 'on'"), ["transaction_id"]);
+    for (option, expected) in [
+        ("contry.pan_check = 'off'", "did you mean `country`?"),
+        ("country.pan_check = 'no'", "pan_check is 'on' or 'off'"),
+        ("country.pan_chek = 'off'", "there is no option `country.pan_chek`"),
+        ("country.pan_check = 'off', country.pan_check = 'on'", "is given twice"),
+    ] {
+        let sentence = sql(option).unwrap_err().to_string();
+        assert!(sentence.contains(expected), "{sentence}");
+    }
+}
+
+/// A chain is no nesting to the parser, yet its links lie inside each other: 100,000 of them went down until the stack was full.
+#[test]
+fn a_chain_of_very_many_links_is_refused() {
+    refused(&format!("SELECT {} AS x FROM transactions", vec!["1"; 100_000].join("+")), &["without a comma"]);
+    refused(&format!("SELECT {} AS x FROM transactions", vec!["1"; 1_900].join("+")), &["nested more than"]);
+    assert!(with(&format!("SELECT {} AS x FROM transactions", vec!["tx_amount"; 350].join("+"))).is_ok());
+}
