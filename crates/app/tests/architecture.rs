@@ -10,11 +10,12 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Our own crates, and which of them each may know.
-const MAY_KNOW: [(&str, &[&str]); 7] = [
+const MAY_KNOW: [(&str, &[&str]); 8] = [
     ("assay-decimal", &[]),
     ("assay-domain", &[]),
     ("assay-features", &["assay-domain"]),
     ("assay-model", &[]),
+    ("assay-monitor", &["assay-domain", "assay-model", "assay-simulator"]),
     ("assay-simulator", &[]),
     ("assay-trainer", &["assay-decimal", "assay-domain", "assay-model"]),
     ("assay", &["assay-decimal", "assay-domain", "assay-features", "assay-model", "assay-trainer", "assay-simulator"]),
