@@ -1,7 +1,7 @@
 //! Is the world still the one the model learnt?
 //!
-//! Read in this order: [`windows`] cut time; a [`tally`] counts how rows and scores are spread in one, and [`drift`] compares it with the
-//! model's reference, by what [`chance`] alone would do. [`flow`] says what is decided and when labels arrive, [`quality`] how good it was
+//! Read in this order: [`windows`] cut time; a [`tally`] counts how rows and scores are spread in one, and [`mod@drift`] compares it with the
+//! model's reference, by what [`chance`] alone would do. [`flow`] says what is decided and when labels arrive, [`mod@quality`] how good it was
 //! once they are mature, and the [`governor`] stops a policy that runs away. A [`report`] shows all of it.
 //!
 //! Everything here is a deterministic function of its arguments: no clock, no files, no network.

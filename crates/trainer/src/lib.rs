@@ -3,7 +3,7 @@
 //! Read in this order: a [`table`] of columns becomes a labelled [`dataset`]; a [`split`] holds rows back; [`logistic`] and `boosted`
 //! learn from the rest; [`evaluate`] judges the result, and [`report`] shows it. [`train`] tells it as one story; [`prequential`] tells it over and over, to see how
 //! a learner does week after week; [`adopt`] takes in a model that was trained elsewhere;
-//! [`reference`] is what drift will be measured against.
+//! [`mod@reference`] is what drift will be measured against.
 
 pub mod adopt;
 pub mod boosted;
