@@ -10,13 +10,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Our own crates, and which of them each may know.
-const MAY_KNOW: [(&str, &[&str]); 9] = [
+const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("assay-decimal", &[]),
     ("assay-domain", &[]),
     ("assay-engine", &["assay-domain", "assay-features", "assay-model"]),
     ("assay-features", &["assay-domain"]),
     ("assay-journal", &["assay-domain"]),
     ("assay-model", &[]),
+    ("assay-monitor", &["assay-domain", "assay-model", "assay-simulator"]),
     ("assay-simulator", &[]),
     ("assay-trainer", &["assay-decimal", "assay-domain", "assay-model"]),
     (

@@ -7,7 +7,8 @@
 //!                                                an empty line
 //! <manifest: JSON><trees: LightGBM's text>       each as long as announced, then the end
 //! ```
-//! Version 2 is an imported model: its manifest says whose format the trees are in. Every other model is version 1.
+//! Version 2 is an imported model: its manifest says whose format the trees are in. Version 3 is one, trained here or elsewhere, with a
+//! reference for drift. Every other model is version 1.
 //!
 //! Reading allocates no more than a few times the file, executes nothing, and scores the golden rows before it answers.
 
@@ -47,7 +48,7 @@ pub enum ArtifactError {
     #[error("this is not a whole Assay model: {0}; copy it again, or train a new one with `assay train`")]
     Envelope(String),
     /// A newer program wrote it.
-    #[error("the model has format {found}, and this program reads formats 1 and 2: update assay, or train the model again")]
+    #[error("the model has format {found}, and this program reads formats 1 to 3: update assay, or train the model again")]
     Newer {
         /// The version it names.
         found: String,
@@ -194,6 +195,9 @@ impl Artifact {
         if !(0.0..=1.0).contains(&manifest.threshold.probability) {
             return refuse("its threshold is not between 0 and 1".into());
         }
+        if let Some(problem) = manifest.baseline.reference.as_ref().and_then(|reference| reference.problem(&manifest.features)) {
+            return refuse(format!("its reference for drift is none: {problem}"));
+        }
         if manifest.golden.is_empty() || manifest.golden.len() > MAX_GOLDEN_ROWS {
             return refuse(format!("it has {} golden rows; 1 to {MAX_GOLDEN_ROWS} are right", manifest.golden.len()));
         }
@@ -277,7 +281,11 @@ fn check_linear(linear: &Linear, manifest: &Manifest) -> Result<(), ArtifactErro
 
 /// What only a later format holds needs its number, so that an older program names it instead of stumbling.
 fn format_version(manifest: &Manifest) -> u32 {
-    if manifest.imported.is_some() { 2 } else { 1 }
+    match (&manifest.baseline.reference, &manifest.imported) {
+        (Some(_), _) => 3,
+        (None, Some(_)) => 2,
+        (None, None) => 1,
+    }
 }
 
 fn write(manifest: &Manifest, trees: &[u8]) -> Result<Vec<u8>, ArtifactError> {
@@ -306,6 +314,7 @@ fn open(file: &[u8]) -> Result<(u32, &[u8], &[u8]), ArtifactError> {
     let version = match name.strip_prefix(NAME).and_then(|rest| rest.strip_prefix(' ')) {
         Some("1") => 1,
         Some("2") => 2,
+        Some("3") => 3,
         Some(version) if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) => {
             return Err(ArtifactError::Newer { found: version.into() });
         }
@@ -355,8 +364,10 @@ mod tests {
 
     use super::*;
     use crate::Calibration;
+    use crate::Reference;
     use crate::linear::Term;
     use crate::manifest::{GoldenRow, Learner};
+    use crate::reference::{Bins, Spread};
 
     fn manifest(linear: Option<Linear>) -> Manifest {
         let number = |name: &str| Feature { name: name.into(), kind: FeatureKind::Number, missing_seen: true };
@@ -431,12 +442,30 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_named() {
-        let newer = String::from_utf8(file(false)).unwrap().replacen("assay-model 1", "assay-model 3", 1);
+        let newer = String::from_utf8(file(false)).unwrap().replacen("assay-model 1", "assay-model 4", 1);
         let error = Artifact::read(newer.as_bytes()).unwrap_err().to_string();
         assert_eq!(
             error,
-            "the model has format 3, and this program reads formats 1 and 2: update assay, or train the model again"
+            "the model has format 4, and this program reads formats 1 to 3: update assay, or train the model again"
         );
+    }
+
+    #[test]
+    fn a_reference_for_drift_makes_it_format_3_and_must_fit_the_features() {
+        let spread = Spread { bins: Bins::Edges(vec![0.0, 1.0]), counts: vec![0.0, 5.0, 0.0, 1.0], rows: 6.0, usual: Vec::new() };
+        let with = |features: Vec<Spread>| {
+            let mut manifest = manifest(Some(linear()));
+            manifest.baseline.reference = Some(Reference { features, score: Spread::default() });
+            Artifact::build(manifest, "")
+        };
+        let (artifact, bytes) = with(vec![spread.clone(), spread.clone()]).unwrap();
+        assert!(bytes.starts_with(b"assay-model 3\n"));
+        assert_eq!(Artifact::read(&bytes).unwrap().manifest(), artifact.manifest());
+        assert!(with(vec![spread.clone()]).unwrap_err().to_string().contains("reference"));
+        let levels = Spread { bins: Bins::Levels { codes: vec![0] }, ..spread.clone() };
+        assert!(with(vec![spread.clone(), levels]).unwrap_err().to_string().contains("reference"));
+        let unsorted = Spread { bins: Bins::Edges(vec![1.0, 0.0]), ..spread.clone() };
+        assert!(with(vec![spread, unsorted]).unwrap_err().to_string().contains("reference"));
     }
 
     /// A model whose checksums are right but whose leaf was altered must not serve: its golden rows tell.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Calibration, Feature, FeatureKind, Linear};
+use crate::{Calibration, Feature, FeatureKind, Linear, Reference};
 
 /// The first part of an artifact. Fields are only ever added; a reader of this version opens every older one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -178,6 +178,9 @@ pub struct Baseline {
     pub features: Vec<Histogram>,
     /// Of the probabilities on rows held back.
     pub score: Histogram,
+    /// The same more finely, with how much it usually varies; models of formats 1 and 2 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
 }
 
 /// Shares of rows between edges.

@@ -3,13 +3,14 @@
 //! Trees and coefficients stay as they are. The calibration is the one that `train` fits, the baseline is how these rows are spread, and
 //! some of them become golden rows. No quality is written down: rows that calibrated a model cannot judge it.
 
-use assay_model::manifest::{Baseline, Threshold};
+use assay_model::manifest::Threshold;
 use assay_model::{Artifact, Manifest};
 
 use crate::calibrate::{Outcome, calibrate};
 use crate::dataset::{Dataset, DatasetError};
 use crate::evaluate::{break_even, ranked};
-use crate::train::{baselines, golden, spread};
+use crate::reference::Scored;
+use crate::train::{baseline, golden};
 
 /// What mistakes cost.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +37,8 @@ pub fn adopt(artifact: &Artifact, data: &Dataset, costs: Costs) -> Result<Manife
         fraud_cost: costs.fraud,
         amount_column: data.amount.as_ref().map(|amount| amount.column.clone()),
     };
-    manifest.baseline = Baseline { features: baselines(data, &rows), score: spread(&probabilities) };
+    let scored = Scored { rows: &rows, probabilities: &probabilities };
+    manifest.baseline = baseline(data, &rows, scored, scored, manifest.genuine_kept);
     manifest.golden.extend(golden(data, &rows));
     Ok(manifest)
 }

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: a [`table`] of columns becomes a labelled [`dataset`]; a [`split`] holds rows back; [`logistic`] and `boosted`
 //! learn from the rest; [`evaluate`] judges the result, and [`report`] shows it. [`train`] tells it as one story; [`prequential`] tells it over and over, to see how
-//! a learner does week after week; [`adopt`] takes in a model that was trained elsewhere.
+//! a learner does week after week; [`adopt`] takes in a model that was trained elsewhere;
+//! [`mod@reference`] is what drift will be measured against.
 
 pub mod adopt;
 pub mod boosted;
@@ -16,6 +17,7 @@ pub mod leaks;
 pub mod logistic;
 pub mod numpy_random;
 pub mod prequential;
+pub mod reference;
 pub mod report;
 pub mod rows;
 pub mod split;

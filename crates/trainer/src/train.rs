@@ -16,6 +16,7 @@ use crate::evaluate::{Question, evaluate};
 use crate::evaluation::{Evaluation, Importance};
 use crate::leaks::{self, Leak};
 use crate::logistic::{self, LogisticError};
+use crate::reference::{Scored, reference};
 use crate::split::{self, Split};
 
 /// How a model is to be made.
@@ -145,7 +146,7 @@ pub fn train(data: &Dataset, options: &Options, step: Step) -> Result<Trained, T
     }
     let manifest = Manifest {
         quality: quality(&evaluations[0]),
-        baseline: Baseline { features: baselines(data, &split.train), score: spread(&probabilities) },
+        baseline: maker.spreads(&draft, &split, &probabilities),
         ..draft.manifest().clone()
     };
     let (artifact, bytes) = Artifact::build(manifest, &learnt.trees)?;
@@ -224,6 +225,15 @@ impl Maker<'_> {
         let mut probabilities = Vec::with_capacity(rows.len());
         artifact.probabilities(&self.data.row_major(rows), &mut probabilities);
         probabilities
+    }
+
+    /// How features were spread that were learnt from, and scores on what was held back, whose probabilities are given.
+    fn spreads(&self, artifact: &Artifact, split: &Split, probabilities: &[f64]) -> Baseline {
+        let rows = [split.train.as_slice(), &split.test].concat();
+        let everywhere = [self.probabilities(artifact, &split.train).as_slice(), probabilities].concat();
+        let held_back = Scored { rows: &split.test, probabilities };
+        let all = Scored { rows: &rows, probabilities: &everywhere };
+        baseline(self.data, &split.train, held_back, all, self.options.genuine_kept)
     }
 
     fn judge(&self, artifact: &Artifact, split: &Split, probabilities: &[f64]) -> Evaluation {
@@ -314,7 +324,16 @@ fn quality(evaluation: &Evaluation) -> BTreeMap<String, Interval> {
     finite.map(|figure| (figure.key.clone(), Interval { value: figure.value, low: figure.low, high: figure.high })).collect()
 }
 
-pub(crate) fn baselines(data: &Dataset, rows: &[usize]) -> Vec<Histogram> {
+/// How the rows `learnt` and the scores of those `held_back` are spread.
+pub(crate) fn baseline(data: &Dataset, learnt: &[usize], held_back: Scored, all: Scored, genuine_kept: Option<f64>) -> Baseline {
+    Baseline {
+        features: baselines(data, learnt),
+        score: spread(held_back.probabilities),
+        reference: Some(reference(data, learnt, held_back, all, genuine_kept)),
+    }
+}
+
+fn baselines(data: &Dataset, rows: &[usize]) -> Vec<Histogram> {
     data.features
         .iter()
         .zip(&data.columns)
@@ -329,7 +348,7 @@ pub(crate) fn baselines(data: &Dataset, rows: &[usize]) -> Vec<Histogram> {
 }
 
 /// Shares of numbers between their own deciles.
-pub(crate) fn spread(values: &[f64]) -> Histogram {
+fn spread(values: &[f64]) -> Histogram {
     let mut present: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
     present.sort_unstable_by(f64::total_cmp);
     let mut edges: Vec<f64> = match present.len() {

@@ -55,7 +55,7 @@ pub fn artifact(calibration: Calibration) -> Arc<Artifact> {
         made_by: "test".into(),
         learner: Learner::Logistic,
         label: "fraud".into(),
-        baseline: Baseline { features: vec![spread.clone(); features.len()], score: spread },
+        baseline: Baseline { features: vec![spread.clone(); features.len()], score: spread, reference: None },
         golden: vec![GoldenRow { row: vec![Some(1.0); features.len()], probability: 0.0 }],
         features,
         fingerprint: String::new(),
