@@ -5,6 +5,7 @@ mod ring;
 mod text;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use clap::ValueEnum;
 use jiff::{SignedDuration, Timestamp};
@@ -61,6 +62,19 @@ pub struct Key {
     pub expires: Option<Timestamp>,
     /// When it was taken back.
     pub revoked: Option<Timestamp>,
+    /// How often its holder may call; as often as the server can, if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+/// How often the holder of a key may call.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Requests a second, in the long run.
+    pub per_second: NonZeroU32,
+    /// Requests at once, after a rest.
+    pub burst: NonZeroU32,
 }
 
 /// A SHA-256, in files as 64 hexadecimal digits.
@@ -86,6 +100,8 @@ pub struct Wanted {
     pub scopes: BTreeSet<Scope>,
     /// How long it is taken; for ever, if it is not said.
     pub lifetime: Option<SignedDuration>,
+    /// How often its holder may call.
+    pub rate: Option<Rate>,
 }
 
 /// Why the keys cannot be changed like this.
@@ -139,6 +155,7 @@ pub fn create(keys: &mut Vec<Key>, wanted: Wanted, now: Timestamp) -> Result<Str
         created: now,
         expires,
         revoked: None,
+        rate: wanted.rate,
     });
     Ok(text)
 }
@@ -158,7 +175,7 @@ pub fn rotate(
     }
     // The new one lives as long as the old one was made for.
     let lifetime = lifetime.or_else(|| old.expires.map(|expires| expires.duration_since(old.created)));
-    let wanted = Wanted { name: old.name.clone(), scopes: old.scopes.clone(), lifetime };
+    let wanted = Wanted { name: old.name.clone(), scopes: old.scopes.clone(), lifetime, rate: old.rate };
     let text = create(keys, wanted, now)?;
     let until = now.checked_add(overlap).map_err(|_| KeyError::TooLong)?;
     let old = &mut keys[place];
@@ -233,7 +250,7 @@ mod tests {
     }
 
     fn wanted(name: &str, seconds: Option<i64>) -> Wanted {
-        Wanted { name: name.into(), scopes: [Scope::Score].into(), lifetime: seconds.map(SignedDuration::from_secs) }
+        Wanted { name: name.into(), scopes: [Scope::Score].into(), lifetime: seconds.map(SignedDuration::from_secs), rate: None }
     }
 
     #[test]
@@ -256,11 +273,13 @@ mod tests {
     #[test]
     fn rotation_gives_a_like_key_and_ends_the_old_one_after_the_overlap() {
         let mut keys = Vec::new();
-        create(&mut keys, wanted("shop", Some(1_000)), at(0)).unwrap();
+        let rate = Some(Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::MAX });
+        create(&mut keys, Wanted { rate, ..wanted("shop", Some(1_000)) }, at(0)).unwrap();
         let id = keys[0].id.as_str().to_owned();
         rotate(&mut keys, &id, SignedDuration::from_secs(60), None, at(500)).unwrap();
         assert_eq!((keys[1].name.as_str(), &keys[1].scopes), ("shop", &[Scope::Score].into()));
         assert_eq!((keys[0].expires, keys[1].expires), (Some(at(560)), Some(at(1_500))));
+        assert_eq!(keys[1].rate, rate);
         // An overlap does not lengthen a life.
         let id = keys[1].id.as_str().to_owned();
         rotate(&mut keys, &id, SignedDuration::from_hours(99), None, at(1_400)).unwrap();

@@ -1,5 +1,6 @@
 //! The binary `assay`: what a person or a machine asks of it, and where that is answered.
 
+mod allowance;
 mod clock;
 mod commands;
 mod duration;

@@ -1,6 +1,7 @@
 //! `assay keys`: makes, shows, replaces and takes back the keys that `assay serve --keys` asks for.
 
 use std::io::{Write, stderr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -10,7 +11,7 @@ use serde_json::json;
 use super::{Failure, say};
 use crate::clock;
 use crate::duration::Seconds;
-use crate::keys::{self, Key, Scope, State, Wanted, file};
+use crate::keys::{self, Key, Rate, Scope, State, Wanted, file};
 
 /// Make, list, rotate and revoke the keys of a server's clients. A running `assay serve --keys` follows within a second.
 #[derive(Args)]
@@ -42,6 +43,14 @@ enum Act {
         /// How long it is taken, as in 90d or 12h [default: until it is revoked].
         #[arg(long, value_name = "TIME")]
         expires_in: Option<Seconds>,
+
+        /// Requests a second that its holder may make; more are answered 429 [default: as many as the server can answer].
+        #[arg(long, value_name = "REQUESTS")]
+        rate: Option<NonZeroU32>,
+
+        /// Requests that its holder may make at once after a rest [default: as many as in a second].
+        #[arg(long, value_name = "REQUESTS", requires = "rate")]
+        burst: Option<NonZeroU32>,
 
         #[command(flatten)]
         at: At,
@@ -85,9 +94,10 @@ enum Act {
 pub fn run(arguments: &Keys) -> Result<(), Failure> {
     let now = now()?;
     match &arguments.act {
-        Act::Create { name, scopes, expires_in, at } => {
+        Act::Create { name, scopes, expires_in, rate, burst, at } => {
             let lifetime = expires_in.map(length).transpose()?;
-            let wanted = Wanted { name: name.clone(), scopes: scopes.iter().copied().collect(), lifetime };
+            let rate = rate.map(|per_second| Rate { per_second, burst: burst.unwrap_or(per_second) });
+            let wanted = Wanted { name: name.clone(), scopes: scopes.iter().copied().collect(), lifetime, rate };
             hand_over(&file::change(&at.keys, true, |keys| keys::create(keys, wanted, now))?)?;
         }
         Act::List { json, at } => list(&file::read(&at.keys)?, *json, now)?,
@@ -116,18 +126,22 @@ fn list(keys: &[Key], as_json: bool, now: Timestamp) -> Result<(), Failure> {
         let about = |key: &Key| {
             json!({
                 "id": key.id, "name": key.name, "state": word(key.state(now)), "scopes": key.scopes, "created": key.created,
-                "expires": key.expires, "revoked": key.revoked,
+                "expires": key.expires, "revoked": key.revoked, "rate": key.rate,
             })
         };
         return say(keys.iter().map(about).collect::<serde_json::Value>());
     }
     let longest = keys.iter().map(|key| key.name.len()).chain([4]).max().unwrap_or_default();
-    say(format_args!("{:8}  {:longest$}  {:7}  {:20}  {:20}  scopes", "id", "name", "state", "created", "expires"))?;
+    say(format_args!(
+        "{:8}  {:longest$}  {:7}  {:20}  {:20}  {:8}  scopes",
+        "id", "name", "state", "created", "expires", "rate"
+    ))?;
     for key in keys {
         let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.word()).collect();
         let expires = key.expires.map_or_else(|| "never".into(), |expires| expires.to_string());
+        let rate = key.rate.map_or_else(|| "any".into(), |rate| format!("{}/s", rate.per_second));
         say(format_args!(
-            "{}  {:longest$}  {:7}  {:20}  {expires:20}  {}",
+            "{}  {:longest$}  {:7}  {:20}  {expires:20}  {rate:8}  {}",
             key.id.as_str(),
             key.name,
             word(key.state(now)),

@@ -1,7 +1,7 @@
 //! Why a client may not, with the status, the stable code, the sentence and the headers that say what to do about it.
 
 use hyper::StatusCode;
-use hyper::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use thiserror::Error;
 
 use crate::keys::{Scope, Unknown};
@@ -27,6 +27,14 @@ pub enum Denial {
     /// A key for something else.
     #[error("this key is not good for that: it lacks the scope `{}`", .0.word())]
     WrongScope(Scope),
+    /// More calls than the key is good for.
+    #[error(
+        "this key has called more often than its rate allows; call again in {seconds} s, or ask whoever gave it to you for a higher one"
+    )]
+    TooFast {
+        /// After how many seconds another call is worth it.
+        seconds: u64,
+    },
     /// A server without keys that others than this machine reach.
     #[error(
         "models are neither shown nor changed here: this server asks nobody for a key, and other machines can reach it; start it with \
@@ -40,6 +48,7 @@ impl Denial {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::WrongScope(_) | Self::KeysNeeded => StatusCode::FORBIDDEN,
+            Self::TooFast { .. } => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::UNAUTHORIZED,
         }
     }
@@ -53,13 +62,18 @@ impl Denial {
             Self::ExpiredKey => "expired_key",
             Self::RevokedKey => "revoked_key",
             Self::WrongScope(_) => "wrong_scope",
+            Self::TooFast { .. } => "too_fast",
             Self::KeysNeeded => "keys_needed",
         }
     }
 
-    /// Adds what RFC 6750 asks for: how to show who one is, and what was wrong with it.
+    /// Adds when to come again, or what RFC 6750 asks for: how to show who one is, and what was wrong with it.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         let challenge = match self {
+            Self::TooFast { seconds } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
+                return;
+            }
             Self::NoKey => r#"Bearer realm="assay""#.to_owned(),
             Self::WrongScope(scope) => format!(r#"Bearer realm="assay", error="insufficient_scope", scope="{}""#, scope.word()),
             _ if self.status() == StatusCode::UNAUTHORIZED => r#"Bearer realm="assay", error="invalid_token""#.to_owned(),
@@ -77,6 +91,7 @@ impl Denial {
             Self::ExpiredKey,
             Self::RevokedKey,
             Self::WrongScope(Scope::Score),
+            Self::TooFast { seconds: 1 },
             Self::KeysNeeded,
         ]
     }

@@ -93,7 +93,11 @@ impl Guard {
         let keyring = keyring.load();
         let holder = keyring.holder(shown(headers)?, clock::timestamp())?;
         let key = holder.id().as_str().to_owned();
-        if holder.may(scope) { Ok(Admitted { key: Some(key) }) } else { Err(Denial::WrongScope(scope)) }
+        if !holder.may(scope) {
+            return Err(Denial::WrongScope(scope));
+        }
+        holder.take().map_err(|wait| Denial::TooFast { seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0) })?;
+        Ok(Admitted { key: Some(key) })
     }
 
     /// Takes the keys anew whenever their file changes; while it is damaged or gone, those that were there last are good.

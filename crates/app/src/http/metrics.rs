@@ -28,7 +28,7 @@ const OTHER: &str = "other";
 
 const METHODS: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::OPTIONS, Method::DELETE];
 
-const STATUSES: [StatusCode; 17] = [
+const STATUSES: [StatusCode; 18] = [
     StatusCode::OK,
     StatusCode::CREATED,
     StatusCode::NO_CONTENT,
@@ -43,6 +43,7 @@ const STATUSES: [StatusCode; 17] = [
     StatusCode::PAYLOAD_TOO_LARGE,
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
     StatusCode::UNPROCESSABLE_ENTITY,
+    StatusCode::TOO_MANY_REQUESTS,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
     StatusCode::IM_A_TEAPOT,

@@ -9,6 +9,7 @@ use hyper::header::{ALLOW, CONNECTION, HeaderValue};
 use hyper::{Method, Request};
 
 use super::answer::{self, Answer};
+use super::body;
 use super::denial::Denial;
 use super::doors::Door;
 use super::endpoints::{self, Endpoint};
@@ -85,7 +86,7 @@ pub async fn answer(request: Request<Incoming>, worker: Rc<Worker>, progress: Rc
                 key = admitted.key;
                 endpoints::answer(route.endpoint, request, &worker, &progress).await
             }
-            Err(denial) => denied(route, denial, &request, &worker),
+            Err(denial) => denied(route, denial, request, &worker, &progress).await,
         },
         Found::OtherMethod { path } => method_not_allowed(path),
         Found::Nothing => answer::refusal(&Refusal::NotFound),
@@ -102,12 +103,14 @@ pub async fn answer(request: Request<Incoming>, worker: Rc<Worker>, progress: Rc
     Ok(answer)
 }
 
-/// What a client learns that is not let in: nothing of its body is read.
-fn denied(route: &Route, denial: Denial, request: &Request<Incoming>, worker: &Worker) -> Answer {
+/// What a client learns that is not let in. Nothing of its body is looked at; it is passed over, so that the connection can be used again.
+async fn denied(route: &Route, denial: Denial, request: Request<Incoming>, worker: &Worker, progress: &Rc<Progress>) -> Answer {
+    let (head, incoming) = request.into_parts();
+    body::pass_over(incoming, worker, progress).await;
     let mut answer = answer::refusal(&denial.into());
     if route.endpoint == Endpoint::Predict {
         // The page that asked may read why not.
-        worker.shared.settings.origins.allow_reading(request.headers(), answer.headers_mut());
+        worker.shared.settings.origins.allow_reading(&head.headers, answer.headers_mut());
     }
     answer
 }

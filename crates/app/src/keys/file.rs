@@ -170,7 +170,7 @@ mod tests {
     use crate::keys::{Scope, Wanted, create};
 
     fn add(path: &Path, name: &str) -> Result<String, FileError> {
-        let wanted = Wanted { name: name.into(), scopes: [Scope::Score, Scope::Models].into(), lifetime: None };
+        let wanted = Wanted { name: name.into(), scopes: [Scope::Score, Scope::Models].into(), lifetime: None, rate: None };
         change(path, true, |keys| create(keys, wanted, Timestamp::from_second(1_700_000_000).unwrap()))
     }
 

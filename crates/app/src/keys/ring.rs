@@ -1,20 +1,26 @@
 //! Whose key is this? What serving asks of the keys, for every request.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 
 use super::text::{self, Id};
-use super::{Key, Scope, SecretHash, State};
+use super::{Key, Rate, Scope, SecretHash, State};
+use crate::allowance::{Allowance, Pace};
+use crate::clock;
 
 /// The keys of a moment, found by their ids.
 #[derive(Debug, Default)]
 pub struct Keyring(BTreeMap<String, Holder>);
 
-/// What the holder of a key may do.
+/// What the holder of a key may do, and has done.
 #[derive(Debug)]
-pub struct Holder(Key);
+pub struct Holder {
+    key: Key,
+    allowance: Option<(Pace, Allowance)>,
+}
 
 /// Why nobody is known by what was shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,14 +36,19 @@ pub enum Unknown {
 }
 
 impl Keyring {
-    /// Of these keys.
+    /// Of these keys, whose holders have not called yet.
     pub fn of(keys: Vec<Key>) -> Self {
-        Self(keys.into_iter().map(|key| (key.id.as_str().to_owned(), Holder(key))).collect())
+        let begun = clock::now();
+        let holder = |key: Key| {
+            let pace = key.rate.map(|Rate { per_second, burst }| Pace::new(f64::from(per_second.get()), burst.get()));
+            (key.id.as_str().to_owned(), Holder { allowance: pace.map(|pace| (pace, Allowance::new(begun))), key })
+        };
+        Self(keys.into_iter().map(holder).collect())
     }
 
     /// How many of them are taken at `now`.
     pub fn valid(&self, now: Timestamp) -> usize {
-        self.0.values().filter(|holder| holder.0.state(now) == State::Valid).count()
+        self.0.values().filter(|holder| holder.key.state(now) == State::Valid).count()
     }
 
     /// Who shows this key at `now`.
@@ -48,10 +59,10 @@ impl Keyring {
         let (id, secret) = text::read(shown).ok_or(Unknown::NotAKey)?;
         let found = SecretHash::of(&secret);
         let holder = self.0.get(id);
-        let expected = holder.map_or(SecretHash([0; 32]), |holder| holder.0.secret_sha256);
+        let expected = holder.map_or(SecretHash([0; 32]), |holder| holder.key.secret_sha256);
         let is_same = bool::from(found.0.ct_eq(&expected.0));
         let holder = holder.filter(|_| is_same).ok_or(Unknown::NoSuchKey)?;
-        match holder.0.state(now) {
+        match holder.key.state(now) {
             State::Valid => Ok(holder),
             State::Expired => Err(Unknown::Expired),
             State::Revoked => Err(Unknown::Revoked),
@@ -62,12 +73,17 @@ impl Keyring {
 impl Holder {
     /// Which key it is.
     pub fn id(&self) -> &Id {
-        &self.0.id
+        &self.key.id
+    }
+
+    /// Takes one call from what its rate allows, or says how long to wait for it.
+    pub fn take(&self) -> Result<(), Duration> {
+        self.allowance.as_ref().map_or(Ok(()), |(pace, allowance)| allowance.take(*pace, clock::now()))
     }
 
     /// Whether the key is good for that.
     pub fn may(&self, scope: Scope) -> bool {
-        self.0.scopes.contains(&scope)
+        self.key.scopes.contains(&scope)
     }
 }
 
@@ -81,8 +97,12 @@ mod tests {
     #[test]
     fn a_holder_is_known_by_the_whole_key_and_by_nothing_less() {
         let now = Timestamp::from_second(1_000).unwrap();
-        let wanted =
-            || Wanted { name: "shop".into(), scopes: [Scope::Score].into(), lifetime: Some(SignedDuration::from_secs(9)) };
+        let wanted = || Wanted {
+            name: "shop".into(),
+            scopes: [Scope::Score].into(),
+            lifetime: Some(SignedDuration::from_secs(9)),
+            rate: None,
+        };
         let (mut keys, mut others) = (Vec::new(), Vec::new());
         let [first, second] = [(); 2].map(|()| create(&mut keys, wanted(), now).unwrap());
         let stranger = create(&mut others, wanted(), now).unwrap();
