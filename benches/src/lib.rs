@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -37,6 +38,46 @@ pub fn percentiles(mut latencies: Vec<Duration>, lost: usize) -> serde_json::Val
 pub fn arguments<const COUNT: usize>(usage: &str) -> [String; COUNT] {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     arguments.try_into().unwrap_or_else(|_| panic!("usage: {usage}"))
+}
+
+/// Requests that are due at fixed moments, whether or not the server keeps up.
+pub struct Load {
+    /// Where the server is, on this machine.
+    pub address: SocketAddr,
+    /// Requests a second.
+    pub rate: f64,
+    /// For how long.
+    pub seconds: f64,
+    /// What is asked, in turn: posts to `/predict`, as they are sent.
+    pub requests: Vec<Vec<u8>>,
+}
+
+impl Load {
+    /// Longer runs are refused.
+    const MAX_SECONDS: f64 = 600.0;
+
+    /// What the arguments ADDRESS RATE SECONDS BODIES say, the last being a file with a body a line.
+    pub fn asked_for(usage: &str) -> Self {
+        let [address, rate, seconds, bodies] = arguments(usage);
+        let address: SocketAddr = address.parse().expect("ADDRESS is an address and a port");
+        assert!(address.ip().is_loopback(), "only this machine is put under load");
+        let rate: f64 = rate.parse().expect("RATE is a number");
+        let seconds: f64 = seconds.parse().expect("SECONDS is a number");
+        let longest = Self::MAX_SECONDS;
+        assert!(rate > 0.0 && seconds > 0.0 && seconds <= longest, "RATE is above 0, SECONDS at most {longest}");
+        let bodies = std::fs::read_to_string(&bodies).unwrap_or_else(|error| panic!("{bodies}: {error}"));
+        let requests: Vec<Vec<u8>> = bodies.lines().map(|body| request(address, body)).collect();
+        assert!(!requests.is_empty(), "BODIES has lines");
+        Self { address, rate, seconds, requests }
+    }
+}
+
+fn request(address: SocketAddr, body: &str) -> Vec<u8> {
+    format!(
+        "POST /predict HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 /// Reads a CSV file as `assay train` does.

@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use assay_benches::{arguments, now, percentiles};
+use assay_benches::{Load, now, percentiles};
 
 /// Requests that can be under way at once; more wait for a connection, and the wait counts.
 const CONNECTIONS: usize = 64;
@@ -17,8 +17,6 @@ const CONNECTIONS: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(1);
 /// What has not been answered this long after the last request was due is lost.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Longer runs are refused.
-const MAX_SECONDS: f64 = 600.0;
 
 struct Connection {
     stream: TcpStream,
@@ -33,15 +31,7 @@ struct Schedule {
 }
 
 fn main() {
-    let [address, rate, seconds, bodies] = arguments("open_loop ADDRESS RATE SECONDS BODIES");
-    let address: SocketAddr = address.parse().expect("ADDRESS is an address and a port");
-    assert!(address.ip().is_loopback(), "only this machine is put under load");
-    let rate: f64 = rate.parse().expect("RATE is a number");
-    let seconds: f64 = seconds.parse().expect("SECONDS is a number");
-    assert!(rate > 0.0 && seconds > 0.0 && seconds <= MAX_SECONDS, "RATE is above 0, SECONDS at most {MAX_SECONDS}");
-    let bodies = std::fs::read_to_string(&bodies).unwrap_or_else(|error| panic!("{bodies}: {error}"));
-    let requests: Vec<Vec<u8>> = bodies.lines().map(|body| request(address, body)).collect();
-    assert!(!requests.is_empty(), "BODIES has lines");
+    let Load { address, rate, seconds, requests } = Load::asked_for("open_loop ADDRESS RATE SECONDS BODIES");
 
     let idle = (0..CONNECTIONS).map(|_| Connection::open(address)).collect();
     let total = WARM_UP.as_secs_f64() + seconds;
@@ -52,14 +42,6 @@ fn main() {
     let lost = count - latencies.len();
     latencies.retain(|(due, _)| *due >= schedule.start + WARM_UP);
     println!("{}", percentiles(latencies.into_iter().map(|(_, latency)| latency).collect(), lost));
-}
-
-fn request(address: SocketAddr, body: &str) -> Vec<u8> {
-    format!(
-        "POST /predict HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
 }
 
 impl Schedule {

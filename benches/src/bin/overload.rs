@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use assay_benches::{arguments, now, percentiles};
+use assay_benches::{Load, now, percentiles};
 
 /// Requests that can be under way at once; more are not sent, and counted.
 const CONNECTIONS: usize = 768;
@@ -17,8 +17,6 @@ const CONNECTIONS: usize = 768;
 const WARM_UP: Duration = Duration::from_secs(2);
 /// From one question about `/health` to the next, each on a new connection, as balancers ask.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(20);
-/// Longer runs are refused.
-const MAX_SECONDS: f64 = 600.0;
 
 #[derive(Default)]
 struct Found {
@@ -48,15 +46,7 @@ struct Reply {
 }
 
 fn main() {
-    let [address, rate, seconds, bodies] = arguments("overload ADDRESS RATE SECONDS BODIES");
-    let address: SocketAddr = address.parse().expect("ADDRESS is an address and a port");
-    assert!(address.ip().is_loopback(), "only this machine is put under load");
-    let rate: f64 = rate.parse().expect("RATE is a number");
-    let seconds: f64 = seconds.parse().expect("SECONDS is a number");
-    assert!(rate > 0.0 && seconds > 0.0 && seconds <= MAX_SECONDS, "RATE is above 0, SECONDS at most {MAX_SECONDS}");
-    let bodies = std::fs::read_to_string(&bodies).unwrap_or_else(|error| panic!("{bodies}: {error}"));
-    let requests: Vec<Vec<u8>> = bodies.lines().map(|body| request(address, body)).collect();
-    assert!(!requests.is_empty(), "BODIES has lines");
+    let Load { address, rate, seconds, requests } = Load::asked_for("overload ADDRESS RATE SECONDS BODIES");
 
     let mut idle: VecDeque<Connection> = (0..CONNECTIONS).map(|_| Connection::open(address)).collect();
     let mut busy: Vec<Asked<'_>> = Vec::with_capacity(CONNECTIONS);
@@ -99,14 +89,6 @@ fn main() {
         health.advance(counts_from);
     }
     found.print(seconds, health);
-}
-
-fn request(address: SocketAddr, body: &str) -> Vec<u8> {
-    format!(
-        "POST /predict HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
 }
 
 impl Asked<'_> {
