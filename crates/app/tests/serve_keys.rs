@@ -8,17 +8,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::thread::sleep;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Random, Reply, Server, body, seed_model};
+use support::{LOOK_INTERVAL, LOOKS, Random, Reply, Server, body, seed_model};
 
 /// The routes as they are written down, which a unit test holds to be those that are served.
 const DOCUMENT: &str = include_str!("../src/http/openapi.json");
-
-/// How often something is looked for before it is missing, and how long between.
-const LOOKS: u32 = 6_000;
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 const SCOPES: [&str; 3] = ["score", "metrics", "models"];
 
@@ -105,16 +100,6 @@ fn until(status: u16, ask: impl Fn() -> Reply) -> Reply {
         sleep(LOOK_INTERVAL);
     }
     panic!("no answer {status}, but {:?}", ask());
-}
-
-fn until_logged(server: &Server, words: &str) {
-    for _ in 0..LOOKS {
-        if server.log().contains(words) {
-            return;
-        }
-        sleep(LOOK_INTERVAL);
-    }
-    panic!("{words} is not in {}", server.log());
 }
 
 #[test]
@@ -209,7 +194,7 @@ fn what_is_no_valid_key_is_refused_with_the_reason_and_counted() {
     }
     assert!(metrics.contains("\nassay_keys_valid 2\n"), "{metrics}");
     // Who called is in the log by its id, and no key is anywhere.
-    until_logged(&server, &format!("\"key\":\"{}\"", id(&good)));
+    server.wait_for_log(&format!("\"key\":\"{}\"", id(&good)));
     keys.assert_in_none_of(&metrics);
     keys.assert_in_none_of(&server.log());
     assert!(!server.log().contains("4111111111111111"));
@@ -225,7 +210,7 @@ fn a_key_is_taken_and_refused_as_its_file_changes_while_its_connection_stays_ope
     let mut ask = |key: &str| client.ask("POST", "/predict", &[&format!("X-Api-Key: {key}")], sent.as_bytes());
     assert_eq!(ask(&first).status, 200);
     keys.revoke(&first);
-    until_logged(&server, "the keys were read again");
+    server.wait_for_log("the keys were read again");
     assert_eq!(ask(&first).code(), "revoked_key");
     assert_eq!(ask(&second).status, 200);
     let third = keys.create("score");
@@ -240,13 +225,13 @@ fn a_file_that_is_damaged_or_gone_leaves_the_last_good_keys_in_force_and_the_log
     let server = keys.serve(&[]);
     let whole = fs::read(keys.path()).unwrap();
     fs::write(keys.path(), &whole[..whole.len() / 2]).unwrap();
-    until_logged(&server, "it is no file of keys, or a damaged one");
+    server.wait_for_log("it is no file of keys, or a damaged one");
     assert_eq!(predict(&server, &key).status, 200);
     fs::remove_file(keys.path()).unwrap();
-    until_logged(&server, "there is no such file");
+    server.wait_for_log("there is no such file");
     assert_eq!(predict(&server, &key).status, 200);
     fs::write(keys.path(), &whole).unwrap();
-    until_logged(&server, "the keys were read again");
+    server.wait_for_log("the keys were read again");
     keys.revoke(&key);
     until(401, || predict(&server, &key));
     assert!(server.log().contains("the keys that were there last stay good"));

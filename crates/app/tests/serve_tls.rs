@@ -9,13 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread::sleep;
-use std::time::Duration;
 
 use serde_json::json;
-use support::{Client, Random, Server, body, seed_model};
-
-const LOOKS: u32 = 6_000;
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+use support::{Client, LOOK_INTERVAL, LOOKS, Random, Server, body, seed_model};
 
 /// A folder with certificates of `localhost` that vouch for themselves.
 struct Certificates(tempfile::TempDir);
@@ -70,16 +66,6 @@ fn text(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()
 }
 
-fn until_logged(server: &Server, words: &str) {
-    for _ in 0..LOOKS {
-        if server.log().contains(words) {
-            return;
-        }
-        sleep(LOOK_INTERVAL);
-    }
-    panic!("{words} is not in {}", server.log());
-}
-
 fn health(server: &Server, certificate: Option<&str>) -> Result<(), String> {
     let more: &[&str] = &certificate.map_or(vec![], |certificate| vec!["--tls-cert", certificate]);
     let address = server.address.to_string();
@@ -97,7 +83,7 @@ fn curl_and_python_get_the_scores_that_they_get_without_tls() {
     for kind in ["ec", "rsa"] {
         certificates.make("tls", kind);
         let server = certificates.serve(&[]);
-        until_logged(&server, "listening on https://");
+        server.wait_for_log("listening on https://");
         let (post, from) = (["--data-binary", &format!("@{path}")], ["--tlsv1.2", "--tls-max", "1.2"]);
         assert_eq!(text(&certificates.curl(&server, "tls.crt", &post, "/predict")), plain.text());
         assert_eq!(text(&certificates.curl(&server, "tls.crt", &[&post[..], &from].concat(), "/predict")), plain.text());
@@ -170,15 +156,15 @@ fn a_new_certificate_is_taken_while_serving_and_a_damaged_one_is_not() {
     }
     assert_eq!(text(&certificates.curl(&server, "tls.crt", &[], "/health")), "OK");
     certificates.put("second");
-    until_logged(&server, "were read again; new connections use them");
+    server.wait_for_log("were read again; new connections use them");
     assert_eq!(text(&certificates.curl(&server, "second.crt", &[], "/health")), "OK");
     // Another key than the certificate's.
     fs::copy(certificates.at("third.crt"), certificates.at("tls.crt")).unwrap();
-    until_logged(&server, "they do not work together");
+    server.wait_for_log("they do not work together");
     fs::write(certificates.at("tls.crt"), "-----BEGIN CERTIFICATE-----\n").unwrap();
-    until_logged(&server, "the first holds no certificate");
+    server.wait_for_log("the first holds no certificate");
     fs::remove_file(certificates.at("tls.crt")).unwrap();
-    until_logged(&server, "there is no such file");
+    server.wait_for_log("there is no such file");
     assert_eq!(text(&certificates.curl(&server, "second.crt", &[], "/health")), "OK");
     assert!(!server.log().contains(&fs::read_to_string(certificates.at("third.key")).unwrap()[40..80]));
     certificates.put("third");

@@ -20,6 +20,12 @@ use sha2::{Digest, Sha256};
 /// No answer takes this long; a test that waits longer has found a bug.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often something is looked for before it is missing.
+pub const LOOKS: u32 = 6_000;
+
+/// How long between two looks.
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
 /// A model of `features`, and its file. `trees` is empty for a linear model.
 pub fn model(features: Vec<Feature>, linear: Option<Linear>, trees: &str) -> (Artifact, Vec<u8>) {
     let golden = GoldenRow { row: vec![Some(0.5); features.len()], probability: 0.0 };
@@ -233,6 +239,17 @@ impl Server {
     /// Everything logged so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until `words` were logged.
+    pub fn wait_for_log(&self, words: &str) {
+        for _ in 0..LOOKS {
+            if self.log().contains(words) {
+                return;
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+        panic!("{words} is not in {}", self.log());
     }
 
     /// Sends a signal by its name, like `TERM`.
