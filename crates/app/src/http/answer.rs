@@ -40,6 +40,17 @@ pub fn refusal(refusal: &Refusal) -> Answer {
     answer
 }
 
+/// A 503 as it goes over the wire, for who has no request that hyper read; `last_header` is what it has besides.
+pub fn unavailable(refusal: &Refusal, last_header: &str) -> Vec<u8> {
+    let body = refusal.json();
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         retry-after: {RETRY_AFTER_SECONDS}\r\ncache-control: no-store\r\n{last_header}\r\n\r\n{body}",
+        body.len(),
+    )
+    .into_bytes()
+}
+
 /// Nothing may be stored on the way or guessed to be something else: answers are about people's cards.
 fn with_body(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));

@@ -13,13 +13,13 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::limits::{CONNECTION_BUFFER_BYTES, HEAD_BYTES, RETRY_AFTER_SECONDS};
+use super::limits::{CONNECTION_BUFFER_BYTES, HEAD_BYTES};
 use super::progress::{Progress, Stage};
 use super::refusal::Refusal;
 use super::server::Slot;
 use super::stream::Stream;
 use super::worker::{Watched, Worker};
-use super::{router, shedding};
+use super::{answer, router, shedding};
 
 /// Bytes that are read of a request before it is known what it wants.
 const FIRST_BYTES: usize = 4 << 10;
@@ -71,15 +71,10 @@ pub async fn refuse(mut stream: TcpStream, watched: Watched, _slot: Slot) {
         // A handshake would cost us more than the client.
         return;
     }
-    let body = Refusal::Busy.json();
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         retry-after: {RETRY_AFTER_SECONDS}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{body}",
-        body.len(),
-    );
+    let answer = answer::unavailable(&Refusal::Busy, "connection: close");
     // A few hundred bytes fit the socket's buffer; a client that is gone already misses nothing.
     if stream.writable().await.is_ok() {
-        let _ = stream.try_write(answer.as_bytes());
+        let _ = stream.try_write(&answer);
     }
     let _ = poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await;
     linger(Stream::Plain(stream), &watched).await;

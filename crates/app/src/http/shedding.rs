@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 
 use hyper::Method;
 
-use super::limits::{PASSED_OVER_BYTES, RETRY_AFTER_SECONDS};
+use super::limits::PASSED_OVER_BYTES;
 use super::refusal::Refusal;
-use super::router;
+use super::{answer, router};
 use crate::keys::Scope;
 
 /// Headers of a head that is looked at here; one with more goes on.
@@ -57,15 +57,8 @@ pub fn refused(first: &[u8]) -> Option<Refused> {
 
 /// The 503 that goes back.
 pub fn answer() -> &'static [u8] {
-    static ANSWER: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        let body = Refusal::Overloaded.json();
-        format!(
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: {RETRY_AFTER_SECONDS}\r\n\
-             cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n{body}",
-            body.len(),
-        )
-        .into_bytes()
-    });
+    static ANSWER: LazyLock<Vec<u8>> =
+        LazyLock::new(|| answer::unavailable(&Refusal::Overloaded, "x-content-type-options: nosniff"));
     &ANSWER
 }
 
