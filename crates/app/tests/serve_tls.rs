@@ -139,12 +139,29 @@ fn a_handshake_has_the_time_of_a_head_and_a_place_among_the_connections() {
     let mut slow = server.connect();
     slow.send([0x16, 0x03, 0x01]);
     assert!(slow.is_closed_by_server());
-    let metrics = certificates.curl(&server, "tls.crt", &[], "/metrics");
-    assert!(text(&metrics).contains("assay_http_rejected_total{reason=\"slow_head\"} 2"), "{}", text(&metrics));
+    // A connection's place may be free a moment after its client saw it end, and so may the place of a question that was
+    // answered: one of the three that follow finds no place, or more of them.
+    assert_eq!(given_up(&certificates, &server), (2, 0));
     let mut silent: Vec<Client> = (0..3).map(|_| server.connect()).collect();
     assert!(silent.iter_mut().all(Client::is_closed_by_server));
-    let metrics = certificates.curl(&server, "tls.crt", &[], "/metrics");
-    assert!(text(&metrics).contains("assay_http_rejected_total{reason=\"too_many_connections\"} 1"), "{}", text(&metrics));
+    let (slow, placeless) = given_up(&certificates, &server);
+    assert!(placeless >= 1 && slow + placeless >= 5, "{slow} {placeless}");
+}
+
+/// How many connections were slow and how many found no place, asked until there is a place for the question.
+fn given_up(certificates: &Certificates, server: &Server) -> (u64, u64) {
+    for _ in 0..LOOKS {
+        let metrics = certificates.curl(server, "tls.crt", &[], "/metrics");
+        if metrics.status.success() {
+            let count = |reason: &str| {
+                let name = format!("assay_http_rejected_total{{reason=\"{reason}\"}} ");
+                text(&metrics).lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+            };
+            return (count("slow_head"), count("too_many_connections"));
+        }
+        sleep(LOOK_INTERVAL);
+    }
+    panic!("{}", server.log());
 }
 
 #[test]
