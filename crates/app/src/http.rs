@@ -31,6 +31,7 @@ mod turns;
 mod worker;
 
 pub use cors::AllowedOrigins;
+pub use doors::bodies;
 pub use guard::Access;
 pub use limits::{FINISH, Limits};
 pub use models::{ModelArguments, OpenError, open};

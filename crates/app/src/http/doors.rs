@@ -3,6 +3,7 @@
 //! Each door reads its own form into one [`table`] of rows, which is scored in one place, so that the same values give the same
 //! bits whichever way they came.
 
+pub mod bodies;
 mod cell;
 mod csv_rows;
 mod forms;

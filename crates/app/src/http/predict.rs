@@ -9,7 +9,7 @@ mod slow;
 
 use std::fmt;
 
-use assay_model::Artifact;
+use assay_model::{Artifact, Feature};
 
 use super::refusal::Refusal;
 
@@ -66,10 +66,20 @@ impl fmt::Display for Place {
 /// Reads the rows of `body` into `scratch` and says how many there are.
 pub fn read(body: &[u8], model: &Artifact, rows_limit: usize, scratch: &mut Scratch) -> Result<usize, Refusal> {
     let rows = scratch.empty();
-    match fast::read(body, model.features(), rows_limit, rows) {
+    match read_fast(body, model.features(), rows_limit, rows) {
         Some(count) => Ok(count),
-        None => slow::read(body, model.features(), rows_limit, rows),
+        None => read_slowly(body, model.features(), rows_limit, rows),
     }
+}
+
+/// Reads the rows of a body that is right, or says nothing.
+pub fn read_fast(body: &[u8], features: &[Feature], rows_limit: usize, rows: &mut Vec<f64>) -> Option<usize> {
+    fast::read(body, features, rows_limit, rows)
+}
+
+/// Reads the rows of any body, or says what is wrong with it.
+pub fn read_slowly(body: &[u8], features: &[Feature], rows_limit: usize, rows: &mut Vec<f64>) -> Result<usize, Refusal> {
+    slow::read(body, features, rows_limit, rows)
 }
 
 /// Scores the rows that [`read`] left in `scratch`, and writes the answer's JSON.
@@ -102,7 +112,7 @@ fn json(probabilities: &[f64]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use assay_model::{Feature, FeatureKind};
+    use assay_model::FeatureKind;
     use proptest::prelude::*;
 
     use super::*;

@@ -10,12 +10,19 @@ use crate::http::worker::Worker;
 
 /// Scores `body`.
 pub fn answer(body: &[u8], worker: &Worker) -> Result<Answer, Refusal> {
-    let read = |table: &mut Table<'_>| {
-        let (form, raw) = forms::only_one(body, ["rows", "transactions"])?;
-        let form = if form == "rows" { Rows::Lists } else { Rows::Objects };
-        forms::add(raw, form, table, OtherKeys::Refused)
-    };
-    scored(worker, served::active(&worker.shared), read, |served, (), probabilities| answer::json(write(served, probabilities)))
+    scored(
+        worker,
+        served::active(&worker.shared),
+        |table| add(body, table),
+        |served, (), probabilities| answer::json(write(served, probabilities)),
+    )
+}
+
+/// Adds the rows of a body.
+pub fn add(body: &[u8], table: &mut Table<'_>) -> Result<(), Refusal> {
+    let (form, raw) = forms::only_one(body, ["rows", "transactions"])?;
+    let form = if form == "rows" { Rows::Lists } else { Rows::Objects };
+    forms::add(raw, form, table, OtherKeys::Refused)
 }
 
 fn write(served: &Served, probabilities: &[f64]) -> Vec<u8> {
