@@ -15,6 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RELEASED = {"ReleaseUrl": "https://releases.example.com/assay-1.0.0-x86_64.tar.gz", "ReleaseSha256": "ab" * 32}
 PUBLISHED = {"SourceLocation": "https://github.com/example/assay.git"}
 CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/12345678-1234-1234-1234-123456789012"
+# A secret that somebody made, with the six letters that AWS adds to its name.
+KEYS = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:keys-a1B2c3"
 
 MACHINE_CHOICES = {
     "OnMissingData": ["fail", "simulate"],

@@ -13,6 +13,7 @@ DOCKERFILE = "deploy/image/Dockerfile"
 BUILDSPEC = "deploy/image/buildspec.yml"
 UNIT = "deploy/ec2/assay.service"
 INSTALLER = "deploy/ec2/install"
+FETCH_KEYS = "deploy/ec2/fetch-keys"
 
 
 class Mutation(NamedTuple):
@@ -34,6 +35,11 @@ METADATA = "test_the_metadata_of_a_machine_answers_to_tokens_only_and_on_the_mac
 DISKS = "test_every_disk_is_encrypted_gp3_and_goes_with_its_machine"
 PUSH = "test_an_image_is_pushed_only_after_it_was_built_and_has_scored"
 CAPACITY = "test_the_service_asks_for_capacity_that_its_cluster_has"
+KEYS_READ = "test_keys_are_read_by_who_needs_them_and_from_the_one_secret"
+KEYS_SECRET = "test_tasks_get_keys_as_a_secret_and_never_as_text"
+KEYS_ALONE = "test_keys_change_nothing_but_who_reads_them"
+KEYS_ASKED = "test_a_machine_with_keys_is_told_its_secret_and_asks_for_keys"
+KEYS_STAY = "test_keys_that_cannot_be_fetched_leave_the_old_ones"
 UNIT_CLOSED = "test_the_service_of_the_machine_may_do_nothing_but_serve"
 STOPS = "test_user_data_stops_at_the_first_fault_and_checks_the_release_before_it_runs_it"
 
@@ -82,6 +88,24 @@ STRUCTURAL = [
     Mutation("the image listens where only it can connect", DOCKERFILE, '"--bind", "0.0.0.0:5000",',
              '"--bind", "127.0.0.1:5000",', PORTS),
     Mutation("an image that refuses to start without keys", DOCKERFILE, ', "--insecure"]', "]", PORTS),
+    Mutation("tasks that are given no keys", SERVICE,
+             "          Secrets: !If [Keys, [{Name: ASSAY_KEYS, ValueFrom: !Ref KeysSecretArn}], !Ref AWS::NoValue]\n", "",
+             KEYS_SECRET),
+    Mutation("tasks that are given keys where they do not look", SERVICE, "Name: ASSAY_KEYS,", "Name: KEYS,", KEYS_SECRET),
+    Mutation("tasks that wait for keys though nobody asked for them", SERVICE, "Keys: !Not [!Equals [!Ref KeysSecretArn, \"\"]]",
+             "Keys: !Equals [!Ref KeysSecretArn, \"\"]", CONTAINER),
+    Mutation("tasks that may not read the keys they are given", SERVICE,
+             "                  - Keys\n                  - {Sid: ReadKeys",
+             "                  - Https\n                  - {Sid: ReadKeys", KEYS_READ),
+    Mutation("private tasks that wait for keys for ever", SERVICE, "!Equals [!Ref PrivateTasks, \"false\"]]\n",
+             "!Equals [!Ref PrivateTasks, \"true\"]]\n", KEYS_SECRET),
+    Mutation("keys that let the tasks run elsewhere", SERVICE, "RequiresCompatibilities: [!If [Ec2, EC2, FARGATE]]",
+             "RequiresCompatibilities: [!If [Keys, FARGATE, !If [Ec2, EC2, FARGATE]]]", KEYS_ALONE),
+    Mutation("a machine that is not told its secret", MACHINE, "--keys-secret '${KeysSecretArn}'", "--keys-secret ''",
+             KEYS_ASKED),
+    Mutation("the name of a secret without its last letters", MACHINE, "+-[A-Za-z0-9]{6})?$'", "+)?$'",
+             "test_the_name_of_a_secret_is_refused_unless_it_is_whole"),
+    Mutation("keys that cannot be fetched and are lost", FETCH_KEYS, "set -euo pipefail", "set -u", KEYS_STAY),
     Mutation("a service that refuses to start without keys", UNIT, " --insecure\n", "\n", PORTS),
     Mutation("a builder without what the sources include", DOCKERFILE, "COPY examples examples\n", "",
              "test_the_builder_sees_every_file_that_the_sources_include"),
@@ -310,6 +334,41 @@ SECURITY = [
     Mutation("parameters that a session does not need", MACHINE, "                Action: ssm:UpdateInstanceInformation\n",
              "                Action: [ssm:UpdateInstanceInformation, ssm:GetParameter]\n", MAY),
     Mutation("every image of the account", SERVICE, ":repository/${RepositoryName}", ":repository/*", MAY),
+    Mutation("a machine that may read every secret", MACHINE, "Resource: !Ref KeysSecretArn}",
+             "Resource: !Sub \"arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:*\"}", KEYS_READ),
+    Mutation("tasks that may read every secret", SERVICE, "Resource: !Ref KeysSecretArn}", 'Resource: "*"}', KEYS_READ),
+    Mutation("tasks that may change the keys", SERVICE, "Action: secretsmanager:GetSecretValue",
+             "Action: [secretsmanager:GetSecretValue, secretsmanager:PutSecretValue]", KEYS_READ),
+    Mutation("a right to a secret that nobody named", MACHINE,
+             "              - Fn::If:\n                  - Keys\n                  - {Sid: ReadKeys, Effect: Allow, "
+             "Action: secretsmanager:GetSecretValue, Resource: !Ref KeysSecretArn}\n                  - !Ref AWS::NoValue\n",
+             "              - {Sid: ReadKeys, Effect: Allow, Action: secretsmanager:GetSecretValue, "
+             "Resource: !Sub \"arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:keys\"}\n", MAY),
+    Mutation("a parameter that opens every secret", SERVICE, "secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6})?$'",
+             "secret:[A-Za-z0-9/_+=.@*-]+)?$'", KEYS_READ),
+    Mutation("machines of the cluster that may read the keys", SERVICE, "              - Sid: WorkForThisCluster\n",
+             "              - Fn::If:\n                  - Keys\n                  - {Sid: Keys, Effect: Allow, Resource: !Sub "
+             "\"${KeysSecretArn}\", Action: secretsmanager:GetSecretValue}\n                  - !Ref AWS::NoValue\n"
+             "              - Sid: WorkForThisCluster\n", KEYS_READ),
+    Mutation("keys in the clear in the task definition", SERVICE,
+             "Secrets: !If [Keys, [{Name: ASSAY_KEYS, ValueFrom: !Ref KeysSecretArn}], !Ref AWS::NoValue]",
+             "Environment: !If [Keys, [{Name: ASSAY_KEYS, Value: !Sub \"{{resolve:secretsmanager:${KeysSecretArn}}}\"}], "
+             "!Ref AWS::NoValue]", KEYS_SECRET),
+    Mutation("keys in the clear beside the secret", SERVICE, "          Secrets: !If [Keys,",
+             "          Environment: !If [Keys, [{Name: SETTINGS, Value: !Sub \"{{resolve:secretsmanager:${KeysSecretArn}}}\"}], "
+             "!Ref AWS::NoValue]\n          Secrets: !If [Keys,", KEYS_SECRET),
+    Mutation("keys in the clear in the tags", SERVICE, "      Tags: [{Key: Name, Value: !Ref AWS::StackName}]\n  Service:\n",
+             "      Tags: [{Key: Name, Value: !If [Keys, !Sub \"{{resolve:secretsmanager:${KeysSecretArn}}}\", "
+             "!Ref AWS::StackName]}]\n  Service:\n", KEYS_ALONE),
+    Mutation("keys in the clear in an output", SERVICE, "    Value: !Ref Vpc\n",
+             "    Value: !If [Keys, !Sub \"{{resolve:secretsmanager:${KeysSecretArn}}}\", !Ref Vpc]\n", KEYS_ALONE),
+    Mutation("an installer that leaves a service with keys open", INSTALLER, "s| --insecure$| --keys", "s| -insecure$| --keys",
+             KEYS_ASKED),
+    Mutation("a unit that the installer cannot give keys to", UNIT, "--bind 0.0.0.0:5000 --insecure\n",
+             "--insecure --bind 0.0.0.0:5000\n", KEYS_ASKED),
+    Mutation("keys that stay good when they are taken back", INSTALLER,
+             '[ -z "$keys_secret" ] || systemctl enable --quiet --now assay-keys.timer\n', "", KEYS_ASKED),
+    Mutation("keys that everybody on the machine may read", FETCH_KEYS, "chmod 0640", "chmod 0644", KEYS_STAY),
     Mutation("a role that anybody takes", SERVICE, "Principal: {Service: ecs-tasks.amazonaws.com}", 'Principal: {AWS: "*"}',
              "test_every_role_is_taken_by_its_own_service_only"),
     Mutation("a role that is taken through another account", BUILD,

@@ -8,6 +8,7 @@ import base64
 import json
 import re
 import warnings
+from ast import literal_eval
 from datetime import UTC, datetime
 
 import boto3
@@ -18,7 +19,7 @@ from moto.core.common_models import CloudFormationModel
 from moto.elbv2.models import FakeLoadBalancer, FakeTargetGroup
 from moto.ssm.models import Parameter, ssm_backends
 
-from deployment import PUBLISHED, RELEASED
+from deployment import KEYS, PUBLISHED, RELEASED
 from template import ACCOUNT, IMAGE_URI, PARAMETER_STORE, REGION, Stack
 
 ADDRESS = r"\d+\.\d+\.\d+\.\d+"
@@ -246,3 +247,31 @@ def test_the_machines_of_environment_2_join_their_cluster(deployment):
     assert f"ECS_CLUSTER={stack.outputs['ClusterName']}" in ours
     group, = boto3.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
     assert (group["MinSize"], len(group["VPCZoneIdentifier"].split(","))) == (1, 2)
+
+
+@pytest.mark.parametrize("keys", ["", KEYS], ids=["without keys", "with keys"])
+@pytest.mark.parametrize(("name", "more", "reader"), [("machine", RELEASED, "Role"), ("service", {}, "ExecutionRole")],
+                         ids=["environment 1", "environment 2"])
+def test_one_role_reads_keys_where_there_are_some(deployment, name, more, reader, keys):
+    stack = Created(getattr(deployment, name), more | {"KeysSecretArn": keys})
+    stack.assert_complete()
+    read = {"Sid": "ReadKeys", "Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": keys}
+    readers = [role for role in stack.ours.of_type("AWS::IAM::Role") if read in granted(stack.ids[role])]
+    assert readers == ([reader] if keys else [])
+
+
+def test_tasks_get_keys_from_the_secret_that_was_named(deployment):
+    stack = Created(deployment.service, {"KeysSecretArn": KEYS})
+    task = boto3.client("ecs").describe_task_definition(taskDefinition=stack.ids["TaskDefinition"])["taskDefinition"]
+    container, = task["containerDefinitions"]
+    assert container["secrets"] == [{"name": "ASSAY_KEYS", "valueFrom": KEYS}]
+    assert not container["environment"]
+
+
+def granted(role):
+    """Every statement of a role's own policies. moto gives them as Python writes them, and leaves a hole where AWS::NoValue takes
+    one out of a list, which AWS closes."""
+    iam = boto3.client("iam")
+    names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    documents = [literal_eval(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]) for name in names]
+    return [statement for document in documents for statement in document["Statement"] if statement]

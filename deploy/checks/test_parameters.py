@@ -50,6 +50,10 @@ BAD_VALUES = [
     ("build", "Architecture", "aarch64"),
     ("service", "CertificateArn", "scores.example.com"),
     ("service", "DomainName", "https://scores.example.com"),
+    ("service", "KeysSecretArn", "keys"),
+    ("service", "KeysSecretArn", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:fraud-keys"),
+    ("machine", "KeysSecretArn", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:*"),
+    ("machine", "KeysSecretArn", "arn:aws:ssm:eu-west-1:123456789012:parameter/keys"),
     ("service", "Capacity", "fargate"),
     ("service", "DesiredCount", "0"),
     ("service", "MaxCount", "1000"),
@@ -70,6 +74,7 @@ GOOD_VALUES = [
     ("build", "SourceVersion", "feature/new-learner"),
     ("service", "CertificateArn", "arn:aws-us-gov:acm:us-gov-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"),
     ("service", "DomainName", "a.b-c.example.co.uk"),
+    ("machine", "KeysSecretArn", "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:team/keys_1-a1B2c3"),
     ("service", "AlarmEmail", "first.last+alarms@example.co.uk"),
 ]
 

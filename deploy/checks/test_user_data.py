@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from deployment import RELEASED
+from deployment import KEYS, RELEASED
 from template import Stack
 
 TOP = "assay-1.0.0-x86_64"
@@ -112,13 +112,14 @@ def test_a_machine_that_was_installed_reports_what_it_learnt_from(deployment, ho
 def test_the_installer_gets_every_parameter_as_it_was_typed(deployment, host, tmp_path):
     url = "https://example.com/a.csv?a=(1);reboot&b=*!#~@x"
     installer = WORKS + 'for argument in "$@"; do echo "[$argument]"; done\n'
-    _, signal, log = boot(deployment, host, tmp_path, installer, DatasetUrl=url, OnMissingData="simulate", Learner="logistic")
+    _, signal, log = boot(deployment, host, tmp_path, installer, DatasetUrl=url, OnMissingData="simulate", Learner="logistic",
+                          KeysSecretArn=KEYS)
     assert signal["Status"] == "SUCCESS", log
     given = [line[1:-1] for line in log.splitlines() if line.startswith("[")]
     options = dict(zip(given[::2], given[1::2], strict=True))
     assert options == {
         "--dataset-url": url, "--dataset-sha256": "", "--on-missing-data": "simulate", "--learner": "logistic",
-        "--log-group": "/assay/fraud", "--region": "eu-west-1",
+        "--keys-secret": KEYS, "--log-group": "/assay/fraud", "--region": "eu-west-1",
         "--session-agent-url":
             "https://s3.eu-west-1.amazonaws.com/amazon-ssm-eu-west-1/latest/debian_amd64/amazon-ssm-agent.deb",
     }
