@@ -24,7 +24,8 @@ class World:
     def __init__(self, box, folder):
         self.box = box
         self.template = folder / TEMPLATE
-        self.cloudformation, self.ec2, self.logs = (box.client_1(service) for service in ("cloudformation", "ec2", "logs"))
+        clients = (box.client_1(service) for service in ("cloudformation", "ec2", "logs", "secretsmanager"))
+        self.cloudformation, self.ec2, self.logs, self.secrets = clients
         self.standins = standins(box)
         self.dataset = dataset(box)
         damaged = box.run / "damaged.tar.gz"

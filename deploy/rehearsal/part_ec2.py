@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from checks import check, figure, output, wait_until
+from clients import Keys, only_holders_are_answered, predicted
 from environment_1 import DAMAGED_URL, GONE_URL, HALF_URL, World, ask, failure_of, healthy, launch, signal_of
 from roots import installed_layer, machine_root
 from served import DATASET_URL, release, tarball
 from standins import forward
 
 USER_DATA_LIMIT = 16_384  # Bytes that EC2 takes.
+KEYS_TAKEN_BACK_S = 75  # The machine asks every 60 s, and its service looks every second.
 
 
 def rehearse(box):
@@ -36,6 +38,7 @@ def rehearse(box):
 def goes_on(world, stack, machine, begun):
     # Much of this is waiting, so the machines that break down start meanwhile.
     launched = switch_on_what_breaks_down(world)
+    keys, guarded = switch_on_what_asks_for_keys(world)
     try:
         outputs = completes(world, stack, begun)
         answers(world, outputs)
@@ -48,6 +51,7 @@ def goes_on(world, stack, machine, begun):
         for broken, (stack, machine, begun) in zip(BREAKDOWNS, launched):
             breaks_down(world, broken, stack, machine, begun)
             machine.stop()
+        asks_for_keys(world, keys, *guarded)
 
 
 def score(text):
@@ -252,3 +256,36 @@ def fails(world, broken, stack, machine, begun, note):
     assert not left, f"left behind: {left}"
     assert subprocess.run(["curl", "--silent", "--max-time", "1", f"http://{machine.address}:5000/health"]).returncode != 0
     note(f"\"{said}\" after {when - begun:.1f} s")
+
+
+def switch_on_what_asks_for_keys(world):
+    with check("a stack that names a secret with a key is under creation, and its machine is switched on", vital=True):
+        program = world.box.run / "assay-serve"
+        archive = tarball(world.template.parents[1])
+        with open(program, "wb") as file:
+            subprocess.run(["tar", "--extract", "--gzip", "--to-stdout", "--wildcards", f"--file={archive}", "*/bin/assay-serve"],
+                           stdout=file, check=True)
+        program.chmod(0o755)
+        keys = Keys(world.secrets, program, world.box.run / "keys-1")
+        stack, machine, _ = launch(world, len(BREAKDOWNS) + 2, "with-keys", {"KeysSecretArn": keys.arn, "Learner": "logistic"},
+                                   [installed_layer(world.box), machine_root(world.box)])
+        forward(stack.instance.public_address, machine.address)
+        return keys, (stack, machine)
+
+
+def asks_for_keys(world, keys, stack, machine):
+    folder = world.template.parent
+    with check("with a key in the secret, FraudDetectionPredictCommand is refused as it stands, and scores with the key") as note:
+        signal, _ = signal_of(world, stack, 240)
+        assert signal["Status"] == "SUCCESS", signal
+        command = stack.outputs()["FraudDetectionPredictCommand"]
+        said = only_holders_are_answered(command, folder, keys.key)
+        assert healthy(stack), "GET /health asks for a key"
+        note(said)
+        figure("environment 1 with a key in the secret", "401 without it, 200 with it", said)
+    with check("a key that is taken back in Secrets Manager is refused within little more than a minute") as note:
+        keys.take_back()
+        begun = time.monotonic()
+        wait_until(lambda: predicted(command, folder, keys.key)[0] == 401, KEYS_TAKEN_BACK_S, "the key is refused", every=0.5)
+        note(f"after {time.monotonic() - begun:.1f} s")
+    machine.stop()

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 import part_buildspec
 from balancer import Balancer
 from checks import check, figure, output, wait_until
+from clients import Keys, only_holders_are_answered
 from part_registry import log_in
 from strip import REMOVALS, strip, unasserted
 
@@ -38,6 +39,7 @@ def rehearse(box):
         rolls_over(service, uri)
         rolls_back(service)
         loses_a_task(service)
+        asks_for_keys(service)
     finally:
         with check("deleting the stack takes all containers with it"):
             service.delete()
@@ -88,10 +90,16 @@ class Service:
     def deploy(self, uri):
         """As the owner does: the build has written a new URI, and the stack is updated with the template that it has."""
         self.ssm.put_parameter(Name=PARAMETER, Value=uri, Type="String", Overwrite=True)
+        self.update()
+
+    def update(self, **values):
+        """Update the stack with the template that it has, and these values of parameters."""
         known = [parameter["ParameterKey"] for parameter in
                  self.cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["Parameters"]]
+        parameters = [{"ParameterKey": key, "ParameterValue": values[key]} if key in values else
+                      {"ParameterKey": key, "UsePreviousValue": True} for key in known]
         self.cloudformation.update_stack(StackName=STACK, UsePreviousTemplate=True, Capabilities=["CAPABILITY_IAM"],
-                                         Parameters=[{"ParameterKey": key, "UsePreviousValue": True} for key in known])
+                                         Parameters=parameters)
 
     def definition(self):
         """The container as the service's present task definition has it."""
@@ -106,6 +114,13 @@ class Service:
         described = self.described()
         return (described["runningCount"] == 2 and len(described["deployments"]) == 1 and self.definition()["image"] == image
                 and described["deployments"][0]["rolloutState"] == "COMPLETED" and len(self.balancer.healthy()) == 2)
+
+    def settled(self, image):
+        """As `steady`, but a deployment that failed may still be told of."""
+        described = self.described()
+        primary = next(one for one in described["deployments"] if one["status"] == "PRIMARY")
+        return (described["runningCount"] == 2 and self.definition()["image"] == image
+                and primary["rolloutState"] == "COMPLETED" and len(self.balancer.healthy()) == 2)
 
     def delete(self):
         self.balancer.stop()
@@ -222,19 +237,12 @@ def rolls_back(service):
             service.deploy(bad)
             wait_until(lambda: any("circuit breaker" in event["message"] for event in service.described()["events"]), 90,
                        "the circuit breaker says that it was triggered")
-            wait_until(lambda: rolled_back(service), 90, "the service runs the image from before again")
+            wait_until(lambda: service.settled(service.good), 90, "the service runs the image from before again")
         note(load.text())
         assert before <= set(service.containers()), "a good task was stopped"
         assert load.failed() == 0, f"{load.said['ended']}, {load.said['failures']}"
         figure("bad image", "circuit breaker rolls back, service keeps answering", f"rolled back; {load.text()}")
     service.ssm.put_parameter(Name=PARAMETER, Value=service.good, Type="String", Overwrite=True)
-
-
-def rolled_back(service):
-    described = service.described()
-    primary = next(one for one in described["deployments"] if one["status"] == "PRIMARY")
-    return (service.definition()["image"] == service.good and primary["rolloutState"] == "COMPLETED" and described["runningCount"] == 2
-            and len(service.balancer.healthy()) == 2)
 
 
 def loses_a_task(service):
@@ -255,3 +263,27 @@ def loses_a_task(service):
 def replaced(service, victim):
     running = service.containers()
     return victim not in running and len(running) == 2 and len(service.balancer.healthy()) == 2
+
+
+def asks_for_keys(service):
+    with check("an update that names a secret with a key replaces both tasks by such that ask for it") as note:
+        keys = Keys(service.box.client_2("secretsmanager"), program_of(service), service.box.run / "keys-2")
+        before = set(service.containers())
+        service.update(KeysSecretArn=keys.arn)
+        wait_until(lambda: service.settled(service.good) and not before & set(service.containers()), 90,
+                   "two new tasks run and get requests")
+        service.wait_for_stack("UPDATE_COMPLETE")
+        command, folder = service.outputs["FraudDetectionPredictCommand"], service.box.repository / "deploy/vpc-ml"
+        for _ in service.containers():  # The load balancer gives each its turn.
+            said = only_holders_are_answered(command, folder, keys.key)
+        note(said)
+        figure("environment 2 with a key in the secret", "401 without it, 200 with it", said)
+
+
+def program_of(service):
+    """The program out of the image, which makes keys as well as it serves."""
+    program = service.box.run / "assay-of-the-image"
+    container = output("docker", "create", service.good).strip()
+    output("docker", "cp", f"{container}:/assay", str(program))
+    output("docker", "rm", container)
+    return program

@@ -22,6 +22,7 @@ from roots import machine_root
 from served import DATASET_URL, RELEASE_HOST, archive_hosts, dataset
 
 METADATA_ADDRESS = "169.254.169.254"
+MOTO_HOSTS = [f"{service}.{REGION}.amazonaws.com" for service in ("logs", "secretsmanager")]
 SERVICE_PORT = 5000  # What the stack's security group lets in.
 INDEX_AGE_S = 86_400  # Debian's archive changes several times a day; a day-old index still installs.
 
@@ -73,7 +74,7 @@ class StandIns:
         for address in addresses:
             if f"{address}/32" not in output("ip", "-oneline", "address", "show", "lo"):
                 output("ip", "address", "add", f"{address}/32", "dev", "lo")
-        hosts = sorted({*hosts, WAIT_HOST, f"logs.{REGION}.amazonaws.com", f"s3.{REGION}.amazonaws.com"})
+        hosts = sorted({*hosts, WAIT_HOST, *MOTO_HOSTS, f"s3.{REGION}.amazonaws.com"})
         # Packages reach only machines through here; the box has a way out of its own.
         self.archive = {host: socket.gethostbyname(host) for host in archive_hosts(machine_root(self.box))}
         self.box.name(STANDIN_ADDRESS, *hosts)
@@ -146,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def do_POST(self):
-        return self.moto() if self.host() == f"logs.{REGION}.amazonaws.com" else self.answer(404)
+        return self.moto() if self.host() in MOTO_HOSTS else self.answer(404)
 
     def do_PUT(self):
         if self.server.server_address[0] == METADATA_ADDRESS and self.path == "/latest/api/token":
