@@ -40,6 +40,8 @@ pub struct Field {
     pub required: bool,
     /// Whether a value that looks like a card number is refused; see [`crate::card_data`].
     pub pan_check: bool,
+    /// Whether it is a person's: it can be erased later, so that no feature may be made of it.
+    pub personal: bool,
 }
 
 impl Schema {
@@ -139,7 +141,7 @@ mod tests {
     use super::*;
 
     fn check(change: impl Fn(&mut Vec<Value>)) -> Result<(), AdmissionError> {
-        let field = |name: &str, kind, required| Field { name: name.into(), kind, required, pan_check: true };
+        let field = |name: &str, kind, required| Field { name: name.into(), kind, required, pan_check: true, personal: false };
         let fields =
             vec![field("id", Type::Text, true), field("at", Type::Timestamp, true), field("amount", Type::Double, false)];
         let (label, label_delay, max_lateness, max_skew) = (None, 0, 0, 60 * time::SECOND);

@@ -64,6 +64,17 @@ pub struct Counts {
     pub late: u64,
 }
 
+/// What was decided of a transaction, as far as later decisions depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// When it arrived, in microseconds since 1970.
+    pub arrived: i64,
+    /// What was done.
+    pub outcome: Outcome,
+    /// What the shadow policy would have done.
+    pub shadow: Option<Outcome>,
+}
+
 /// Anything but transactions and labels that changes decisions.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -221,6 +232,34 @@ impl Engine {
         Ok(decision)
     }
 
+    /// Remembers a transaction as [`Self::decide`] does, without deciding: what was decided is told, none where nothing was. So a past is folded
+    /// whose decisions are recorded. It was admitted when it was recorded; one that this definition would not admit changes nothing and is
+    /// refused.
+    pub fn remember(&mut self, transaction: &[Value], decided: Option<Recorded>) -> Result<(), Refusal> {
+        self.schema().admit(transaction, i64::MAX)?;
+        self.features.observe(transaction);
+        if let Some(Recorded { arrived, outcome, shadow }) = decided {
+            self.live.count_review(arrived, outcome);
+            if let (Some(acting), Some(outcome)) = (&mut self.shadow, shadow) {
+                acting.count_review(arrived, outcome);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what was recorded for the outcome of the last decision where this engine, which could not see all that was seen then, made
+    /// another of the same transaction.
+    pub fn correct(&mut self, made: &Decision, recorded: Recorded) {
+        let review = |outcome: Outcome| i64::from(outcome == Outcome::Review);
+        let correct = |acting: &mut Acting, made, recorded| {
+            acting.reviewed = acting.reviewed.saturating_add_signed(review(recorded) - review(made));
+        };
+        correct(&mut self.live, made.outcome, recorded.outcome);
+        if let (Some(acting), Some(made), Some(recorded)) = (&mut self.shadow, &made.shadow, recorded.shadow) {
+            correct(acting, made.outcome, recorded);
+        }
+    }
+
     /// Gives a transaction that was decided another label, for what comes after; `transaction` is as it was decided, with the label that it was
     /// last given. Whether a window still remembers it.
     pub fn label(&mut self, transaction: &[Value], label: Option<bool>) -> bool {
@@ -265,14 +304,23 @@ impl Acting {
     }
 
     fn verdict(&mut self, asked: Asked) -> Verdict {
-        // A clock that goes back to yesterday gives nobody a second day of reviews.
-        let day = asked.arrived.div_euclid(DAY);
+        self.begin_day(asked.arrived);
+        let verdict = self.rules.verdict(&Asked { reviewed_today: self.reviewed, ..asked }, &mut self.counts);
+        self.count_review(asked.arrived, verdict.outcome);
+        verdict
+    }
+
+    /// A clock that goes back to yesterday gives nobody a second day of reviews.
+    fn begin_day(&mut self, arrived: i64) {
+        let day = arrived.div_euclid(DAY);
         if day > self.day {
             (self.day, self.reviewed) = (day, 0);
         }
-        let verdict = self.rules.verdict(&Asked { reviewed_today: self.reviewed, ..asked }, &mut self.counts);
-        self.reviewed += u64::from(verdict.outcome == Outcome::Review);
-        verdict
+    }
+
+    fn count_review(&mut self, arrived: i64, outcome: Outcome) {
+        self.begin_day(arrived);
+        self.reviewed += u64::from(outcome == Outcome::Review);
     }
 }
 

@@ -20,7 +20,7 @@ pub mod rules;
 pub mod score;
 pub mod snapshot;
 
-pub use engine::{ApplyError, Engine, Event, Refusal};
+pub use engine::{ApplyError, Engine, Event, Recorded, Refusal};
 pub use lists::{ListChange, Lists};
 pub use policy::{Policy, PolicyError};
 pub use reasons::reasons;

@@ -68,11 +68,11 @@ WHERE sequence > (SELECT cut_sequence FROM journal)",
         "decisions",
         "CREATE VIEW decisions AS
 SELECT sequence, id, arrived,
-  json_extract(body, '$.outcome')     AS outcome,
-  json_extract(body, '$.probability') AS probability,
-  json_extract(body, '$.risk_score')  AS risk_score,
-  json_extract(body, '$.model')       AS model,
-  json_extract(body, '$.policy')      AS policy,
+  json_extract(body, '$.outcome')        AS outcome,
+  json_extract(body, '$.probability')    AS probability,
+  json_extract(body, '$.risk_score')     AS risk_score,
+  json_extract(body, '$.model_version')  AS model,
+  json_extract(body, '$.policy_version') AS policy,
   body, personal
 FROM history
 WHERE kind = 'decision'",

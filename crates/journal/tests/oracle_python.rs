@@ -47,8 +47,7 @@ fn python_finds_the_same_chain_and_reads_the_views_while_the_journal_is_open() {
 fn views_have_plain_names_and_say_what_bodies_say() {
     let folder = tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    let body =
-        r#"{"model":"m-1","outcome":"decline","policy":7,"probability":0.75,"risk_score":991,"transaction":{"tx_amount":12.5}}"#;
+    let body = r#"{"model_version":"m-1","outcome":"decline","policy_version":7,"probability":0.75,"risk_score":991,"transaction":{"tx_amount":12.5}}"#;
     let group = [
         NewEntry { arrived: 1_727_699_696_000_042, ..entry(Kind::Decision, "a", body) },
         NewEntry { arrived: -1, ..entry(Kind::Transaction, "b", r#"{"tx_amount":3}"#) },

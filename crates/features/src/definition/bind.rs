@@ -249,6 +249,16 @@ impl<'a> Binder<'a> {
                  label_delay before it",
             );
         }
+        let field = &self.schema.fields[place];
+        if field.personal && self.inside != Inside::Rule {
+            return self.refuse(
+                expression.span(),
+                format!(
+                    "`{}` is personal and could be erased, so no feature is made of it; send a keyed hash beside it",
+                    field.name
+                ),
+            );
+        }
         Ok(Typed { expression: Expression::Column(place), kind: Some(self.schema.fields[place].kind) })
     }
 

@@ -51,7 +51,7 @@ pub(super) fn schema(create: &CreateTable, source: &Source) -> Result<Schema, De
                 _ => return Err(source.refuse(column.span(), "a column is followed by PRIMARY KEY, NOT NULL or nothing here")),
             }
         }
-        fields.push(Field { name, kind, required, pan_check: true });
+        fields.push(Field { name, kind, required, pan_check: true, personal: false });
     }
     let id = id.ok_or_else(|| {
         source.refuse(span, "no column is the PRIMARY KEY; write it behind the one that tells transactions apart")
@@ -82,9 +82,15 @@ pub(super) fn schema(create: &CreateTable, source: &Source) -> Result<Schema, De
                     .refuse(*span, format!("the {role} must be a {kind}, but `{value}` is a {}", schema.fields[place].kind)))
             }
         };
-        if let Some((column, "pan_check")) = name.rsplit_once('.') {
-            let place = pan_checked(column, &schema).map_err(|problem| source.refuse(*span, problem))?;
-            schema.fields[place].pan_check = switch(value).ok_or_else(|| source.refuse(*span, "pan_check is 'on' or 'off'"))?;
+        if let Some((column, switch @ ("pan_check" | "personal"))) = name.rsplit_once('.') {
+            let place = switched(column, switch, &schema).map_err(|problem| source.refuse(*span, problem))?;
+            let on = is_on(value).ok_or_else(|| source.refuse(*span, format!("{switch} is 'on' or 'off'")))?;
+            let field = &mut schema.fields[place];
+            if switch == "personal" {
+                field.personal = on
+            } else {
+                field.pan_check = on
+            }
             continue;
         }
         let length = || interval::of_text(value).map_err(|advice| source.refuse(*span, advice));
@@ -113,18 +119,29 @@ pub(super) fn schema(create: &CreateTable, source: &Source) -> Result<Schema, De
             source.refuse(span, "the label is NOT NULL, but no label is known when a transaction happens; leave NOT NULL out")
         );
     }
+    if let Some((column, _, span)) = options.iter().find(|(name, ..)| {
+        let column = name.strip_suffix(".personal").and_then(|column| schema.place(column));
+        column
+            .is_some_and(|place| schema.fields[place].personal && (schema.fields[place].required || schema.label == Some(place)))
+    }) {
+        let column = column.trim_end_matches(".personal");
+        return Err(source.refuse(
+            *span,
+            format!("`{column}` is personal and could be erased, so it can be neither id, event time, label nor NOT NULL"),
+        ));
+    }
     refuse_the_rest(create, source)?;
     Ok(schema)
 }
 
-/// The column that an option `column.pan_check` is about.
-fn pan_checked(column: &str, schema: &Schema) -> Result<usize, String> {
+/// The column that an option `column.pan_check` or `column.personal` is about.
+fn switched(column: &str, switch: &str, schema: &Schema) -> Result<usize, String> {
     let known = schema.fields.iter().map(|field| field.name.as_str());
-    let unknown = || format!("there is no column `{column}` whose pan_check this could be{}", did_you_mean(column, known));
+    let unknown = || format!("there is no column `{column}` whose {switch} this could be{}", did_you_mean(column, known));
     schema.place(column).ok_or_else(unknown)
 }
 
-fn switch(value: &str) -> Option<bool> {
+fn is_on(value: &str) -> Option<bool> {
     match value {
         "on" => Some(true),
         "off" => Some(false),

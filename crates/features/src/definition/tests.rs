@@ -262,6 +262,33 @@ fn a_column_whose_numbers_only_look_like_cards_says_so() {
     }
 }
 
+#[test]
+fn a_personal_column_may_be_erased_so_that_nothing_is_remembered_by_it() {
+    let sql = |option: &str, select: &str| {
+        let table = TABLE.replace("label_delay", &format!("{option}, label_delay"));
+        Definition::parse(&format!("{table}CREATE VIEW f AS SELECT {select} FROM transactions"), "cards.sql")
+    };
+    let window = |partition: &str| {
+        format!(
+            "count(*) OVER (PARTITION BY {partition} ORDER BY tx_datetime RANGE BETWEEN INTERVAL '1 day' PRECEDING AND CURRENT ROW) AS n"
+        )
+    };
+    let fields = sql("country.personal = 'on'", "tx_amount").unwrap().plan.schema.fields;
+    let personal: Vec<&str> = fields.iter().filter(|field| field.personal).map(|field| field.name.as_str()).collect();
+    assert_eq!(personal, ["country"]);
+    for (option, select, expected) in [
+        ("country.personal = 'on'", "country", "`country` is personal"),
+        ("country.personal = 'on'", &window("country"), "PARTITION BY a personal column"),
+        ("transaction_id.personal = 'on'", "tx_amount", "can be neither id"),
+        ("tx_datetime.personal = 'on'", "tx_amount", "can be neither id"),
+        ("country.personal = 'maybe'", "tx_amount", "personal is 'on' or 'off'"),
+        ("contry.personal = 'on'", "tx_amount", "did you mean `country`?"),
+    ] {
+        let sentence = sql(option, select).unwrap_err().to_string();
+        assert!(sentence.contains(expected), "{sentence}");
+    }
+}
+
 /// A chain is no nesting to the parser, yet its links lie inside each other: 100,000 of them went down until the stack was full.
 #[test]
 fn a_chain_of_very_many_links_is_refused() {

@@ -57,6 +57,10 @@ pub(super) fn of_spec(spec: &WindowSpec, near: Span, schema: &Schema, source: &S
         if Some(place) == schema.label {
             return Err(source.refuse(expression.span(), "PARTITION BY the label would tell it; leave it out"));
         }
+        if schema.fields[place].personal {
+            let problem = "PARTITION BY a personal column, which could be erased, would lose a past; send a keyed hash beside it";
+            return Err(source.refuse(expression.span(), problem));
+        }
         columns.push(place);
     }
     columns.sort_unstable();
