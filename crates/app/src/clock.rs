@@ -21,3 +21,8 @@ pub fn timestamp() -> Timestamp {
 pub fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
+
+/// Microseconds since 1970, UTC, as the journal counts time.
+pub fn microseconds() -> i64 {
+    timestamp().as_microsecond()
+}

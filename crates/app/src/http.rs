@@ -34,6 +34,7 @@ pub use cors::AllowedOrigins;
 pub use doors::bodies;
 pub use guard::Access;
 pub use limits::{FINISH, Limits};
+pub use metrics::registered;
 pub use models::{ModelArguments, OpenError, open};
 pub use server::{ServerError, Settings, serve};
 pub use tls::{PROTOCOL, TlsError, TlsFiles};

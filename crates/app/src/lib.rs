@@ -3,6 +3,7 @@
 mod allowance;
 mod clock;
 mod commands;
+mod decisions;
 mod duration;
 mod http;
 mod keys;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use assay_domain::Type;
 use assay_features::Definition;
@@ -51,17 +52,24 @@ pub enum ModelFileError {
 /// A model and which bytes it was.
 pub struct ModelFile {
     /// The model, checked.
-    pub artifact: Artifact,
-    /// The first digits of the file's SHA-256: the same bytes have the same version everywhere.
-    pub version: String,
+    pub artifact: Arc<Artifact>,
+    /// The SHA-256 of the file, in hexadecimal digits.
+    pub sha256: String,
 }
 
-/// Bytes of the checksum that are told as the version: with a thousand models, two are alike once in 500 million times.
-const VERSION_BYTES: usize = 6;
+/// Digits of the checksum that are told as the version: with a thousand models, two are alike once in 500 million times.
+const VERSION_DIGITS: usize = 12;
+
+impl ModelFile {
+    /// The first digits of the file's checksum: the same bytes have the same version everywhere.
+    pub fn version(&self) -> &str {
+        &self.sha256[..VERSION_DIGITS]
+    }
+}
 
 /// Reads the model at `path` and checks all of it, golden rows included.
 #[cfg(feature = "training")]
-pub fn load(path: &Path) -> Result<Artifact, ModelFileError> {
+pub fn load(path: &Path) -> Result<Arc<Artifact>, ModelFileError> {
     open(path, assay_model::artifact::MAX_ARTIFACT_BYTES).map(|file| file.artifact)
 }
 
@@ -74,11 +82,11 @@ pub fn open(path: &Path, limit: u64) -> Result<ModelFile, ModelFileError> {
     }
     let artifact = Artifact::read(&bytes).map_err(|problem| ModelFileError::Refused { path: name(), problem })?;
     check_definition(artifact.manifest()).map_err(|problem| ModelFileError::Contradiction { path: name(), problem })?;
-    Ok(ModelFile { artifact, version: version(&bytes) })
+    Ok(ModelFile { artifact: artifact.into(), sha256: hexadecimal(&bytes) })
 }
 
-fn version(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)[..VERSION_BYTES].iter().fold(String::new(), |mut text, byte| {
+fn hexadecimal(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a text takes what is written to it");
         text
     })

@@ -266,6 +266,21 @@ impl Engine {
         self.features.relabel(transaction, label)
     }
 
+    /// Goes on in the place of `other`, with features and a model of its own: takes its policies, its lists and what it counted.
+    pub fn take_over(&mut self, other: &Self) -> Result<(), ApplyError> {
+        let plan = &self.features.definition().plan;
+        let bound = |acting: &Acting| -> Result<Acting, ApplyError> {
+            let rules = Rules::bind(acting.rules.policy().clone(), plan, &other.lists, &self.model)?;
+            Ok(Acting { rules, ..acting.clone() })
+        };
+        let live = bound(&other.live)?;
+        self.shadow = other.shadow.as_ref().map(bound).transpose()?;
+        self.live = live;
+        self.lists = other.lists.clone();
+        self.counts = other.counts;
+        Ok(())
+    }
+
     /// Makes a change, all of it or none.
     pub fn apply(&mut self, event: Event) -> Result<(), ApplyError> {
         let plan = &self.features.definition().plan;

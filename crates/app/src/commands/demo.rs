@@ -65,7 +65,7 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
         &report,
         "--simulated",
     ])?;
-    write_example(&arguments.folder, &model_file::load(&arguments.folder.join("fraud.model"))?)?;
+    write_example(&arguments.folder, model_file::load(&arguments.folder.join("fraud.model"))?.as_ref())?;
     if arguments.no_serve {
         return Ok(());
     }

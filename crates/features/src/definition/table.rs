@@ -85,12 +85,7 @@ pub(super) fn schema(create: &CreateTable, source: &Source) -> Result<Schema, De
         if let Some((column, switch @ ("pan_check" | "personal"))) = name.rsplit_once('.') {
             let place = switched(column, switch, &schema).map_err(|problem| source.refuse(*span, problem))?;
             let on = is_on(value).ok_or_else(|| source.refuse(*span, format!("{switch} is 'on' or 'off'")))?;
-            let field = &mut schema.fields[place];
-            if switch == "personal" {
-                field.personal = on
-            } else {
-                field.pan_check = on
-            }
+            *(if switch == "personal" { &mut schema.fields[place].personal } else { &mut schema.fields[place].pan_check }) = on;
             continue;
         }
         let length = || interval::of_text(value).map_err(|advice| source.refuse(*span, advice));
@@ -119,19 +114,25 @@ pub(super) fn schema(create: &CreateTable, source: &Source) -> Result<Schema, De
             source.refuse(span, "the label is NOT NULL, but no label is known when a transaction happens; leave NOT NULL out")
         );
     }
-    if let Some((column, _, span)) = options.iter().find(|(name, ..)| {
-        let column = name.strip_suffix(".personal").and_then(|column| schema.place(column));
-        column
-            .is_some_and(|place| schema.fields[place].personal && (schema.fields[place].required || schema.label == Some(place)))
-    }) {
-        let column = column.trim_end_matches(".personal");
-        return Err(source.refuse(
-            *span,
-            format!("`{column}` is personal and could be erased, so it can be neither id, event time, label nor NOT NULL"),
-        ));
-    }
+    refuse_lasting_personal(&schema, &options, source)?;
     refuse_the_rest(create, source)?;
     Ok(schema)
+}
+
+/// What may be erased cannot be what a transaction always has, nor what everything is learnt from.
+fn refuse_lasting_personal(schema: &Schema, options: &[(String, String, Span)], source: &Source) -> Result<(), DefinitionError> {
+    for (name, _, span) in options {
+        let column = name.strip_suffix(".personal").and_then(|column| schema.place(column));
+        let Some(place) = column.filter(|&place| schema.fields[place].personal) else { continue };
+        if schema.fields[place].required || schema.label == Some(place) {
+            let problem = format!(
+                "`{}` is personal and could be erased, so it can be neither id, event time, label nor NOT NULL",
+                schema.fields[place].name
+            );
+            return Err(source.refuse(*span, problem));
+        }
+    }
+    Ok(())
 }
 
 /// The column that an option `column.pan_check` or `column.personal` is about.

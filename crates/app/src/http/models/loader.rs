@@ -61,7 +61,7 @@ fn take(models: &Models, folder: &ModelFolder, name: Option<&str>, file: NamedTe
     };
     models.room()?;
     let read = read(file.path(), models.limits.bytes.get()).map_err(refuse)?;
-    let name = name.map_or_else(|| format!("model-{}", read.version), str::to_owned);
+    let name = name.map_or_else(|| format!("model-{}", read.version()), str::to_owned);
     let model = Model::new(&name, read, folder.file_of(&name).display().to_string());
     let mut book = models.book();
     if let Some(entry) = book.entries.get(&name) {
@@ -140,7 +140,7 @@ impl Looker<'_> {
         let is_in_use = book.is_in_use(name);
         let entry = book.entries.entry(name.to_owned()).or_default();
         let loaded = loaded.and_then(|file| match &entry.model {
-            Some(model) if model.version == file.version => Ok(None),
+            Some(model) if model.version == file.version() => Ok(None),
             Some(_) if entry.is_outside => Err(Reason::NameTaken),
             Some(_) if is_in_use => Err(Reason::InUse),
             _ => Ok(Some(file)),
@@ -151,7 +151,7 @@ impl Looker<'_> {
             // The bytes that are loaded already; now they are in the folder.
             Ok(None) => entry.is_outside = false,
             Ok(Some(file)) => {
-                tracing::info!(model = name, version = file.version, "a model in the folder is loaded");
+                tracing::info!(model = name, version = file.version(), "a model in the folder is loaded");
                 entry.model = Some(Arc::new(Model::new(name, file, self.folder.file_of(name).display().to_string())));
                 self.models.publish(&book);
             }

@@ -1,5 +1,7 @@
 //! One model that is loaded: its name, its version, and what is worked out of it once.
 
+use std::sync::Arc;
+
 use assay_model::Artifact;
 use bytes::Bytes;
 use hyper::header::HeaderValue;
@@ -16,8 +18,10 @@ pub struct Model {
     pub name: String,
     /// Which bytes it is: the first digits of its file's SHA-256.
     pub version: String,
+    /// The whole checksum of its file.
+    pub sha256: String,
     /// What scores.
-    pub artifact: Artifact,
+    pub artifact: Arc<Artifact>,
     /// Where its file is.
     pub origin: String,
     /// `name@version`, as the header Assay-Model says it.
@@ -31,7 +35,8 @@ pub struct Model {
 impl Model {
     /// Names a model that was read and checked. A name that [`is_name`] refuses becomes one that it takes.
     pub fn new(name: &str, file: ModelFile, origin: String) -> Self {
-        let ModelFile { artifact, version } = file;
+        let version = file.version().to_owned();
+        let ModelFile { artifact, sha256 } = file;
         let name = if is_name(name) { name.to_owned() } else { format!("model-{version}") };
         let requests = Opts::new("assay_model_requests_total", "Requests that a model answered.")
             .const_label("model", &name)
@@ -42,6 +47,7 @@ impl Model {
             requests: IntCounter::with_opts(requests).expect("names and labels are right as they are written here"),
             name,
             version,
+            sha256,
             artifact,
             origin,
         }

@@ -181,12 +181,12 @@ fn read_named(folder: &ModelFolder, arguments: &ModelArguments, named: &Named, e
         // Looked at before it is read: what changes meanwhile is noticed as changed.
         let judged = folder.look_at(&named.name);
         let file = model_file::open(&path, arguments.bytes.get()).map_err(|error| error.to_string())?;
-        if file.version == named.version {
+        if file.version() == named.version {
             let model = Model::new(&named.name, file, path.display().to_string());
             entries.insert(named.name.clone(), Entry::of(model, judged));
             return Ok(());
         }
-        return Err(format!("its file is version {}", file.version));
+        return Err(format!("its file is version {}", file.version()));
     }
     let version = entries[&named.name].model.as_ref().map(|model| model.version.as_str());
     if version == Some(named.version.as_str()) { Ok(()) } else { Err("--model gives another version of that name".into()) }

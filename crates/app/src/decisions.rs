@@ -1,0 +1,15 @@
+//! Decisions: what is asked, what is decided, what is written down, and what follows from it.
+//!
+//! A [`transaction`] is read into values; the [`owner`] lets the engine decide about it and writes down what was decided, before anybody
+//! is told; a [`record`] is what stands in the journal, and the [`fold`] makes of the journal what decides.
+
+pub mod data_folder;
+mod desk;
+mod figures;
+pub mod fold;
+mod opening;
+pub mod owner;
+pub mod record;
+mod reviews;
+mod scorer;
+pub mod transaction;

@@ -1,0 +1,264 @@
+//! The desk before the owner: what many threads hand in to the one that decides, and what they get back once it is on the disk.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use arc_swap::ArcSwap;
+use assay_engine::Policy;
+use assay_features::Definition;
+use assay_journal::{JournalError, Reader};
+use assay_model::Artifact;
+use prometheus::Registry;
+use thiserror::Error;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::data_folder::DataFolder;
+use super::figures::Figures;
+use super::opening;
+use super::owner::Owner;
+use super::scorer::{Scorer, Scorers};
+
+/// Requests that may wait for the owner; one more is told that there is too much to do.
+const WAITING: usize = 8_192;
+
+/// Something that the owner does.
+pub type Command = Box<dyn FnOnce(&mut Owner) + Send>;
+
+/// Where decisions are asked for.
+pub struct Desk {
+    commands: mpsc::Sender<Command>,
+    phase: ArcSwap<Phase>,
+    /// Somebody wants to know when the owner has stopped.
+    stopped: Notify,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    readers: Mutex<Vec<Reader>>,
+    /// Where everything is kept.
+    pub folder: DataFolder,
+    /// Models that decided.
+    pub scorers: Scorers,
+    /// What is counted.
+    pub figures: Figures,
+}
+
+/// Where the owner stands.
+#[derive(Clone, Debug)]
+pub enum Phase {
+    /// The journal is folded.
+    Opening {
+        /// The last entry that was folded.
+        done: u64,
+        /// The last there is.
+        of: u64,
+    },
+    /// It decides.
+    Open(Arc<Open>),
+    /// It has stopped.
+    Stopped {
+        /// Why, unless it was asked to.
+        problem: Option<String>,
+    },
+}
+
+/// What the threads that serve need to know of what decides.
+#[derive(Debug)]
+pub struct Open {
+    /// What a transaction is.
+    pub definition: Definition,
+    /// The model that decides.
+    pub scorer: Arc<Scorer>,
+}
+
+/// Why nothing can be decided now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unavailable {
+    /// The journal is folded still.
+    #[error("the journal is being read, {done} of {of} entries so far; GET /ready says when it is done")]
+    Opening {
+        /// Entries so far.
+        done: u64,
+        /// Entries in all.
+        of: u64,
+    },
+    /// Too much waits.
+    #[error("more decisions are asked for than can be made in time; try again in a second")]
+    Busy,
+    /// The journal cannot be written.
+    #[error("decisions cannot be written down, so none is made; the server stops, and its log says why")]
+    Stopped,
+}
+
+/// With what a data folder starts.
+pub struct Start {
+    /// The data folder.
+    pub folder: DataFolder,
+    /// The model that is active.
+    pub model: StartModel,
+    /// The policy where the journal has none yet.
+    pub policy: Option<Policy>,
+}
+
+/// A model and what it is called.
+#[derive(Clone, Debug)]
+pub struct StartModel {
+    /// What people call it.
+    pub name: String,
+    /// The first digits of its checksum.
+    pub version: String,
+    /// The checksum of its file.
+    pub sha256: String,
+    /// The model.
+    pub artifact: Arc<Artifact>,
+    /// Where the file is.
+    pub path: String,
+}
+
+impl Desk {
+    /// Starts the owner, which opens the journal first.
+    pub fn start(start: Start, registry: &Registry) -> io::Result<Arc<Self>> {
+        let (commands, waiting) = mpsc::channel(WAITING);
+        let desk = Arc::new(Self {
+            commands,
+            phase: ArcSwap::from_pointee(Phase::Opening { done: 0, of: 0 }),
+            stopped: Notify::new(),
+            thread: Mutex::default(),
+            readers: Mutex::default(),
+            folder: start.folder.clone(),
+            scorers: Scorers::default(),
+            figures: Figures::new(registry),
+        });
+        let ours = desk.clone();
+        let thread = thread::Builder::new().name("decisions".into()).spawn(move || {
+            let ending = Ending(ours.clone());
+            match opening::open(start, &ours).and_then(|owner| owner.run(waiting)) {
+                Ok(()) => ours.enter(Phase::Stopped { problem: None }),
+                Err(problem) => ours.enter(Phase::Stopped { problem: Some(problem) }),
+            }
+            drop(ending);
+        })?;
+        *desk.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(desk)
+    }
+
+    /// Where the owner stands.
+    pub fn phase(&self) -> Arc<Phase> {
+        self.phase.load_full()
+    }
+
+    /// What decides now, or why nothing does.
+    pub fn open(&self) -> Result<Arc<Open>, Unavailable> {
+        match &**self.phase.load() {
+            Phase::Open(open) => Ok(open.clone()),
+            Phase::Opening { done, of } => Err(Unavailable::Opening { done: *done, of: *of }),
+            Phase::Stopped { .. } => Err(Unavailable::Stopped),
+        }
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.store(Arc::new(phase));
+    }
+
+    /// Lets the owner do `work`, and waits for what it replies: after what it wrote is on the disk.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Owner, Reply<T>) + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_in(Box::new(move |owner| work(owner, Reply(reply))))?;
+        answer.await.map_err(|_| Unavailable::Stopped)
+    }
+
+    /// The same for a thread that may wait.
+    pub fn ask_waiting<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Owner, Reply<T>) + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_in(Box::new(move |owner| work(owner, Reply(reply))))?;
+        answer.blocking_recv().map_err(|_| Unavailable::Stopped)
+    }
+
+    fn hand_in(&self, command: Command) -> Result<(), Unavailable> {
+        self.open()?;
+        self.commands.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unavailable::Busy,
+            mpsc::error::TrySendError::Closed(_) => Unavailable::Stopped,
+        })
+    }
+
+    /// Reads the journal beside the owner; for a thread that may wait for the disk.
+    pub fn read<T>(&self, read: impl FnOnce(&Reader) -> Result<T, JournalError>) -> Result<T, JournalError> {
+        let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let reader = kept.map_or_else(|| Reader::open(self.folder.path()), Ok)?;
+        let found = read(&reader);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        found
+    }
+
+    /// One more reader, which the owner opened.
+    pub(super) fn add_reader(&self, reader: Reader) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+    }
+
+    /// Brings the figures up to date that only a look tells.
+    pub fn count(&self) {
+        let waiting = self.commands.max_capacity() - self.commands.capacity();
+        self.figures.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    /// Ready when the owner has stopped by itself.
+    pub async fn failed(&self) {
+        self.stopped.notified().await;
+    }
+
+    /// Ends the owner, which writes its state down, and says why it had stopped before, if it had.
+    pub fn finish(&self) -> Option<String> {
+        // A queue that is full of what nobody waits for any more ends all the same, as the owner goes on taking from it.
+        let mut command: Command = Box::new(Owner::end);
+        while !matches!(*self.phase(), Phase::Stopped { .. }) {
+            match self.commands.try_send(command) {
+                Ok(()) => break,
+                Err(mpsc::error::TrySendError::Closed(_)) => break,
+                Err(mpsc::error::TrySendError::Full(back)) => command = back,
+            }
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+        match &*self.phase() {
+            Phase::Stopped { problem } => problem.clone(),
+            Phase::Opening { .. } | Phase::Open(_) => Some("the thread that decides failed; this is a defect".into()),
+        }
+    }
+}
+
+/// What somebody waits for.
+pub struct Reply<T>(oneshot::Sender<T>);
+
+impl<T: Send + 'static> Reply<T> {
+    /// At once: nothing has to be on the disk for it.
+    pub fn send(self, answer: T) {
+        let _ = self.0.send(answer);
+    }
+}
+
+/// Tells who waits for it that the owner has ended, however it did.
+struct Ending(Arc<Desk>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let problem = "the thread that decides failed; this is a defect, and the log says where".to_owned();
+            self.0.enter(Phase::Stopped { problem: Some(problem) });
+        }
+        self.0.stopped.notify_waiters();
+        self.0.stopped.notify_one();
+    }
+}
+
+/// Whether a folder has a journal.
+pub fn has_journal(folder: &Path) -> bool {
+    folder.join(assay_journal::FILE).is_file()
+}

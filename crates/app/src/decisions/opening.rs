@@ -1,0 +1,181 @@
+//! How a data folder is opened: the journal read and folded, and the first entries of a new one written.
+
+use std::fs;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use assay_domain::Outcome;
+use assay_engine::policy::{ScoreKind, Step, Thresholds};
+use assay_engine::{Event, Policy};
+use assay_features::Definition;
+use assay_journal::{Journal, JournalError, Kind, NewEntry};
+use sha2::{Digest, Sha256};
+
+use super::data_folder::DataFolder;
+use super::desk::{Desk, Open, Phase, Start, StartModel};
+use super::fold::State;
+use super::owner::Owner;
+use super::record::{self, Activated, DefinitionChange, ModelChange, Part, PolicyChange};
+use super::scorer::Scorer;
+use crate::clock;
+
+/// How long a start waits for the process before it to let go of the journal.
+const HANDOVER: Duration = Duration::from_secs(30);
+/// How often it looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Opens the journal and folds it, so that an owner can go on; the problem is a sentence.
+pub fn open(start: Start, desk: &Arc<Desk>) -> Result<Owner, String> {
+    let mut journal = opened(&start.folder)?;
+    let reader = journal.reader().map_err(text)?;
+    let change = kept(&start.folder, &start.model)?;
+    let definition = definition_of(&start.model)?;
+    let began = clock::now();
+    let progress = |done, of| desk.enter(Phase::Opening { done, of });
+    let state = match State::open(&reader, &start.folder, progress).map_err(text)? {
+        Some(state) => activated(state, &mut journal, &start, change, definition)?,
+        None => begun(&mut journal, &start, change, definition)?,
+    };
+    tracing::info!(
+        folder = %start.folder.path().display(),
+        entries = state.at.sequence,
+        seconds = (clock::now() - began).as_secs_f64(),
+        model = state.model.label(),
+        policy = state.engine.policy().version,
+        "the journal is open"
+    );
+    desk.add_reader(reader);
+    let owner = Owner::new(journal, state, desk.clone());
+    owner.publish();
+    Ok(owner)
+}
+
+/// The journal, as soon as the process before this one has let go of it.
+fn opened(folder: &DataFolder) -> Result<Journal, String> {
+    let until = clock::now() + HANDOVER;
+    let mut told = false;
+    loop {
+        match Journal::open(folder.path()) {
+            Err(JournalError::Open { .. }) if clock::now() < until => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::info!("another process has the journal; this one waits for it to end");
+                }
+                thread::sleep(LOOK_INTERVAL);
+            }
+            opened => return opened.map_err(text),
+        }
+    }
+}
+
+/// A model whose file is in the data folder from here on.
+pub fn kept(folder: &DataFolder, model: &StartModel) -> Result<ModelChange, String> {
+    let bytes = fs::read(&model.path).map_err(|error| format!("cannot read the model {}: {error}", model.path))?;
+    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    if sha256 != model.sha256 {
+        return Err(format!("the model {} was changed while it was read; try again", model.path));
+    }
+    folder.keep_model(&sha256, &bytes).map_err(text)?;
+    Ok(ModelChange {
+        change: Activated::Activated,
+        name: model.name.clone(),
+        version: model.version.clone(),
+        sha256,
+        by: None,
+    })
+}
+
+/// The definition that a model brings.
+pub fn definition_of(model: &StartModel) -> Result<Definition, String> {
+    let sql = model.artifact.manifest().definition.as_ref().ok_or_else(|| {
+        format!(
+            "the model {} does not say how its features are made of transactions, so that it can score rows but decide nothing; \
+             train one with `assay train --definition`",
+            model.path
+        )
+    })?;
+    Definition::parse(sql, "the model's definition").map_err(text)
+}
+
+/// A new journal: what a transaction is, which model decides, by which policy.
+fn begun(journal: &mut Journal, start: &Start, change: ModelChange, definition: Definition) -> Result<State, String> {
+    let policy = start.policy.clone().unwrap_or_else(|| policy_of(&start.model));
+    let mut state = State::with(definition.clone(), change.clone(), &start.folder, journal.head()).map_err(text)?;
+    // What was imported before belongs to the past of every feature.
+    let reader = journal.reader().map_err(text)?;
+    state.at.sequence = 0;
+    state.fold_features(&reader, u64::MAX).map_err(text)?;
+    state.engine.apply(Event::Policy(policy.clone())).map_err(text)?;
+    let known = reader.latest(Kind::Definition, u64::MAX, 1).map_err(text)?.pop();
+    let described = record::json(&DefinitionChange { sql: definition.text });
+    let is_new = known.is_none_or(|entry| entry.body != described);
+    let (label, model) = (change.label(), record::json(&change));
+    let policy = record::json(&PolicyChange { part: Part::Live, policy: Some(policy), by: None });
+    let arrived = clock::microseconds();
+    let entry = |kind, id, body| NewEntry { kind, id, arrived, body, personal: None };
+    let mut entries = Vec::new();
+    if is_new {
+        entries.push(entry(Kind::Definition, None, &*described));
+    }
+    entries.extend([entry(Kind::Model, Some(&*label), &*model), entry(Kind::Policy, None, &*policy)]);
+    journal.append(&entries).map_err(text)?;
+    state.at = journal.head();
+    Ok(state)
+}
+
+/// The state with the model that was asked for, if it was another that decided last.
+fn activated(
+    mut state: State,
+    journal: &mut Journal,
+    start: &Start,
+    change: ModelChange,
+    definition: Definition,
+) -> Result<State, String> {
+    if change.sha256 == state.model.sha256 && change.name == state.model.name {
+        return Ok(state);
+    }
+    let is_other = definition.text != state.engine.features().definition().text;
+    let described = record::json(&DefinitionChange { sql: definition.text.clone() });
+    let (label, model) = (change.label(), record::json(&change));
+    let arrived = clock::microseconds();
+    let entry = |kind, id, body| NewEntry { kind, id, arrived, body, personal: None };
+    let mut entries = Vec::new();
+    if is_other {
+        entries.push(entry(Kind::Definition, None, &*described));
+    }
+    entries.push(entry(Kind::Model, Some(&*label), &*model));
+    let reader = journal.reader().map_err(text)?;
+    if is_other {
+        let mut other = State::with(definition, change, &start.folder, state.at).map_err(text)?;
+        other.at.sequence = 0;
+        other.fold_features(&reader, u64::MAX).map_err(text)?;
+        state.join(other).map_err(text)?;
+    } else {
+        let plan = &state.engine.features().definition().plan;
+        let model = assay_engine::Model::new(&label, start.model.artifact.clone(), plan).map_err(text)?;
+        state.engine.apply(Event::Model(model)).map_err(text)?;
+        state.model = change;
+    }
+    journal.append(&entries).map_err(text)?;
+    state.at = journal.head();
+    Ok(state)
+}
+
+/// What is done with whom before anybody has said so: what the model flags is reviewed.
+fn policy_of(model: &StartModel) -> Policy {
+    let from = model.artifact.manifest().threshold.probability;
+    let step = Step { from, outcome: Outcome::Review };
+    let thresholds = (from > 0.0 && from <= 1.0).then(|| Thresholds { on: ScoreKind::Probability, steps: vec![step] });
+    Policy { version: "from-the-model".into(), thresholds, safe_outcome: Outcome::Review, ..Policy::approve_all() }
+}
+
+/// What the threads that serve are told of a state.
+pub fn open_of(state: &State) -> Open {
+    let definition = state.engine.features().definition().clone();
+    Open { definition, scorer: Arc::new(Scorer::new(state.engine.model().clone())) }
+}
+
+/// A problem as its sentence.
+pub fn text(problem: impl ToString) -> String {
+    problem.to_string()
+}

@@ -1,0 +1,484 @@
+//! The one that decides. It owns engine and journal; nobody else changes them, and there is no lock.
+//!
+//! Whatever waits is done in one go and written as one group. Who asked is told when the group is on the disk; if it cannot be written, nobody
+//! is told anything but that, and the owner stops: what the disk holds is found out by the next start.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use assay_domain::{Decision, Value};
+use assay_engine::{ApplyError, Event, Refusal};
+use assay_journal::{Entry, Head, Journal, JournalError, Kind, NewEntry, Reader};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use super::desk::{Command, Desk, Phase, Reply};
+use super::fold::{self, FoldError, State};
+use super::opening::{open_of, text};
+use super::record::{self, Disposition, Label, ListEntry, ModelChange, PolicyChange};
+use super::transaction::Transaction;
+use crate::clock;
+
+/// Requests that are taken from the queue at once.
+const TAKEN_AT_ONCE: usize = 1_024;
+/// Entries from which on a group is written, whatever else waits.
+const GROUP_ENTRIES: usize = 8_192;
+/// How long a writer waits for another program that holds the journal's file.
+const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What decides.
+pub struct Owner {
+    journal: Journal,
+    /// The state that decides.
+    pub state: State,
+    desk: Arc<Desk>,
+    group: Group,
+    failed: Option<String>,
+    is_ending: bool,
+}
+
+/// Entries that are not written yet, and who waits for them.
+#[derive(Default)]
+struct Group {
+    entries: Vec<Owned>,
+    /// Where the entry of a transaction is among them.
+    transactions: HashMap<String, usize>,
+    /// Decisions among them, by place.
+    made: HashMap<usize, Arc<Made>>,
+    waiting: Vec<Box<dyn FnOnce() + Send>>,
+    began: Option<Instant>,
+}
+
+/// An entry to be written.
+struct Owned {
+    kind: Kind,
+    id: Option<String>,
+    arrived: i64,
+    body: String,
+    personal: Option<String>,
+}
+
+impl Owned {
+    fn new_entry(&self) -> NewEntry<'_> {
+        let Self { kind, id, arrived, body, personal } = self;
+        NewEntry { kind: *kind, id: id.as_deref(), arrived: *arrived, body, personal: personal.as_deref() }
+    }
+}
+
+/// A decision as it was written down.
+#[derive(Debug)]
+pub struct Made {
+    /// The decision.
+    pub decision: Decision,
+    /// When its transaction arrived.
+    pub arrived: i64,
+}
+
+/// What is said to a transaction.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It was decided now.
+    Made(Arc<Made>),
+    /// It was decided before.
+    Again(Arc<Made>),
+    /// Another transaction has its id.
+    Conflict,
+    /// It was imported, and nobody asked for a decision then.
+    Imported,
+    /// It may not enter.
+    Refused(Refusal),
+}
+
+/// Why a label or a disposition is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LabelProblem {
+    /// Nobody knows it.
+    #[error("there is no transaction of this id; send it to /v1/decisions or import it first")]
+    Unknown,
+    /// It is told for later.
+    #[error("`learnt` lies in the future; correct the sender's clock, or leave it out for now")]
+    Future,
+    /// It was learnt before it could be.
+    #[error("`learnt` lies before the transaction's event; correct it")]
+    BeforeEvent,
+}
+
+/// A label that somebody tells.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The transaction.
+    pub id: String,
+    /// The label; its `learnt` is written when it is taken.
+    pub label: Label,
+    /// When it was learnt, if that was said.
+    pub learnt: Option<i64>,
+}
+
+/// How far in the future a label may have been learnt: clocks differ.
+const LABEL_SKEW: i64 = 300 * assay_domain::time::SECOND;
+
+impl Owner {
+    /// With a state that holds all of the journal.
+    pub fn new(journal: Journal, state: State, desk: Arc<Desk>) -> Self {
+        Self { journal, state, desk, group: Group::default(), failed: None, is_ending: false }
+    }
+
+    /// Does what is asked until it is told to end; the problem is why it had to stop.
+    pub fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<(), String> {
+        let mut taken = Vec::new();
+        while !self.is_ending && commands.blocking_recv_many(&mut taken, TAKEN_AT_ONCE) > 0 {
+            for command in taken.drain(..) {
+                command(&mut self);
+                if self.group.entries.len() >= GROUP_ENTRIES {
+                    self.commit();
+                }
+                if self.failed.is_some() {
+                    break;
+                }
+            }
+            self.commit();
+            if self.failed.is_none() {
+                let tended = self.journal.tend();
+                self.fail_if(tended);
+            }
+            if let Some(problem) = self.failed.take() {
+                commands.close();
+                return Err(problem);
+            }
+        }
+        self.write_snapshot();
+        Ok(())
+    }
+
+    /// Ends when this group is written.
+    pub fn end(&mut self) {
+        self.is_ending = true;
+    }
+
+    /// Decides about transactions, in their order.
+    pub fn decide(&mut self, transactions: Vec<Transaction>, asked: Instant, reply: Reply<Vec<Answer>>) {
+        let mut answers = Vec::with_capacity(transactions.len());
+        for transaction in transactions {
+            match self.decide_one(transaction, asked) {
+                Ok(answer) => answers.push(answer),
+                Err(problem) => return self.fail(problem.to_string()),
+            }
+        }
+        self.then(move || reply.send(answers));
+    }
+
+    fn decide_one(&mut self, transaction: Transaction, asked: Instant) -> Result<Answer, FoldError> {
+        let figures = &self.desk.figures;
+        if let Some(answer) = self.known(&transaction)? {
+            match answer {
+                Answer::Again(_) => figures.repeated.inc(),
+                _ => figures.conflicts.inc(),
+            }
+            return Ok(answer);
+        }
+        let arrived = clock::microseconds();
+        let decision = match self.state.engine.decide(&transaction.values, transaction.id.as_str(), arrived) {
+            Ok(decision) => decision,
+            Err(refusal) => {
+                figures.refused.inc();
+                return Ok(Answer::Refused(refusal));
+            }
+        };
+        figures.decided(decision.outcome);
+        let latency = u64::try_from((clock::now() - asked).as_micros()).unwrap_or(u64::MAX);
+        let body = record::decision_body(&transaction.fields, latency, &decision);
+        let sequence = self.next_sequence();
+        if decision.outcome == assay_domain::Outcome::Review {
+            self.state.reviews.open(sequence, &transaction.id);
+        }
+        let place = self.group.entries.len();
+        let made = Arc::new(Made { decision, arrived });
+        self.group.transactions.insert(transaction.id.clone(), place);
+        self.group.made.insert(place, made.clone());
+        let Transaction { id, personal, .. } = transaction;
+        self.group.entries.push(Owned { kind: Kind::Decision, id: Some(id), arrived, body, personal });
+        self.group.began.get_or_insert(asked);
+        Ok(Answer::Made(made))
+    }
+
+    /// What is said to a transaction whose id is known already.
+    fn known(&self, transaction: &Transaction) -> Result<Option<Answer>, FoldError> {
+        if let Some(&place) = self.group.transactions.get(&transaction.id) {
+            let entry = &self.group.entries[place];
+            let made = &self.group.made[&place];
+            let same = entry.personal == transaction.personal
+                && entry.body.strip_prefix("{\"transaction\":").is_some_and(|rest| rest.starts_with(&transaction.fields));
+            return Ok(Some(if same { Answer::Again(made.clone()) } else { Answer::Conflict }));
+        }
+        let Some(entry) = fold::find(self.journal.read(), &transaction.id)? else { return Ok(None) };
+        let entry = fold::borrowed(&entry);
+        let (values, recorded) = self.state.transaction(&entry)?;
+        if !self.is_same(&values, transaction, entry.personal.is_none()) {
+            return Ok(Some(Answer::Conflict));
+        }
+        if recorded.is_none() {
+            return Ok(Some(Answer::Imported));
+        }
+        let decision = fold::body(&entry)?;
+        Ok(Some(Answer::Again(Arc::new(Made { decision, arrived: entry.arrived }))))
+    }
+
+    /// Whether values that were recorded are those of a transaction; what may have been erased of a person is passed over.
+    fn is_same(&self, recorded: &[Value], transaction: &Transaction, may_be_erased: bool) -> bool {
+        let fields = &self.state.engine.schema().fields;
+        let mut pairs = fields.iter().zip(recorded.iter().zip(&transaction.values));
+        pairs.all(|(field, (recorded, sent))| (field.personal && may_be_erased) || recorded == sent)
+    }
+
+    /// Takes labels, each or none; what was told before changes nothing.
+    pub fn label(&mut self, told: Vec<Told>, reply: Reply<Vec<Result<bool, LabelProblem>>>) {
+        let mut answers = Vec::with_capacity(told.len());
+        for told in told {
+            match self.label_one(told) {
+                Ok(answer) => answers.push(answer),
+                Err(problem) => return self.fail(problem.to_string()),
+            }
+        }
+        self.then(move || reply.send(answers));
+    }
+
+    /// Whether a label was news.
+    fn label_one(&mut self, told: Told) -> Result<Result<bool, LabelProblem>, FoldError> {
+        let Told { id, mut label, learnt } = told;
+        let arrived = clock::microseconds();
+        let Some(entry) = self.written(&id)? else { return Ok(Err(LabelProblem::Unknown)) };
+        let learnt = learnt.unwrap_or(arrived);
+        if learnt > arrived + LABEL_SKEW {
+            return Ok(Err(LabelProblem::Future));
+        }
+        let (values, _) = self.state.transaction(&fold::borrowed(&entry))?;
+        if matches!(values[self.state.engine.schema().event_time], Value::Timestamp(event) if event > learnt + LABEL_SKEW) {
+            return Ok(Err(LabelProblem::BeforeEvent));
+        }
+        let earlier = fold::last_label(self.journal.read(), &id, u64::MAX)?;
+        let imported = self.state.engine.schema().label.map(|place| &values[place]);
+        let is_known = match &earlier {
+            Some(earlier) => earlier.label == label.label && earlier.source == label.source,
+            None => imported == Some(&Value::Boolean(label.label.is_fraud())),
+        };
+        if is_known {
+            return Ok(Ok(false));
+        }
+        label.learnt = record::moment(learnt);
+        self.state.label(&entry, earlier.map(|earlier| earlier.label.is_fraud()), label.label.is_fraud())?;
+        self.desk.figures.labelled(label.label);
+        self.write(Kind::Label, Some(id), record::json(&label), None);
+        Ok(Ok(true))
+    }
+
+    /// Takes what a reviewer made of a decision: an entry of its own, and a label where it says what was true.
+    pub fn dispose(&mut self, id: String, disposition: Disposition, reply: Reply<Result<(), LabelProblem>>) {
+        let answer = self.dispose_one(id, &disposition);
+        match answer {
+            Ok(answer) => self.then(move || reply.send(answer)),
+            Err(problem) => self.fail(problem.to_string()),
+        }
+    }
+
+    fn dispose_one(&mut self, id: String, disposition: &Disposition) -> Result<Result<(), LabelProblem>, FoldError> {
+        let Some(entry) = self.written(&id)?.filter(|entry| entry.kind == Kind::Decision) else {
+            return Ok(Err(LabelProblem::Unknown));
+        };
+        self.state.reviews.close(entry.sequence);
+        self.write(Kind::Disposition, Some(id.clone()), record::json(disposition), None);
+        let Some(truth) = disposition.disposition.truth() else { return Ok(Ok(())) };
+        let label = Label { label: truth, source: "review".into(), learnt: String::new(), by: disposition.by.clone() };
+        Ok(self.label_one(Told { id, label, learnt: None })?.map(drop))
+    }
+
+    /// Takes another policy to decide or to be tried out.
+    pub fn change_policy(
+        &mut self,
+        change: PolicyChange,
+        may: impl FnOnce(&State) -> bool,
+        reply: Reply<Result<bool, ApplyError>>,
+    ) {
+        if !may(&self.state) {
+            return reply.send(Ok(false));
+        }
+        let id = change.policy.as_ref().map(|policy| policy.version.clone());
+        let body = record::json(&change);
+        match self.state.engine.apply(fold::policy_event(change)) {
+            Ok(()) => {
+                self.write(Kind::Policy, id, body, None);
+                self.then(move || reply.send(Ok(true)));
+            }
+            Err(problem) => reply.send(Err(problem)),
+        }
+    }
+
+    /// Changes a list.
+    pub fn change_list(&mut self, change: ListEntry, name: String, reply: Reply<Result<(), ApplyError>>) {
+        let body = record::json(&change);
+        match self.state.engine.apply(Event::List(change.list)) {
+            Ok(()) => {
+                self.write(Kind::List, Some(name), body, None);
+                self.then(move || reply.send(Ok(())));
+            }
+            Err(problem) => reply.send(Err(problem)),
+        }
+    }
+
+    /// Lets another model decide, whose file is in the data folder.
+    pub fn take_model(&mut self, model: assay_engine::Model, change: ModelChange, reply: Reply<Result<(), ApplyError>>) {
+        match self.state.engine.apply(Event::Model(model)) {
+            Ok(()) => {
+                self.write(Kind::Model, Some(change.label()), record::json(&change), None);
+                self.state.model = change;
+                self.publish();
+                self.then(move || reply.send(Ok(())));
+            }
+            Err(problem) => reply.send(Err(problem)),
+        }
+    }
+
+    /// Goes on with features and a model that were folded beside, once they have caught up.
+    pub fn join(&mut self, mut other: Box<State>, reply: Reply<Result<(), String>>) {
+        self.commit();
+        if self.failed.is_some() {
+            return;
+        }
+        let definition = record::DefinitionChange { sql: other.engine.features().definition().text.clone() };
+        let change = other.model.clone();
+        let joined = other
+            .fold_features(self.journal.read(), u64::MAX)
+            .map_err(text)
+            .and_then(|()| self.state.join(*other).map_err(text));
+        if let Err(problem) = joined {
+            return reply.send(Err(problem));
+        }
+        self.write(Kind::Definition, None, record::json(&definition), None);
+        self.write(Kind::Model, Some(change.label()), record::json(&change), None);
+        self.publish();
+        self.then(move || reply.send(Ok(())));
+    }
+
+    /// Erases the fields of a person from everything about a transaction.
+    pub fn erase(&mut self, id: &str, reply: Reply<Option<assay_journal::Erased>>) {
+        self.commit();
+        if self.failed.is_some() {
+            return;
+        }
+        let erased = self.written(id).and_then(|entry| match entry {
+            Some(_) => self.journal.erase(id, clock::microseconds()).map(Some).map_err(FoldError::from),
+            None => Ok(None),
+        });
+        match erased {
+            Ok(erased) => {
+                self.state.at = self.journal.head();
+                reply.send(erased);
+            }
+            Err(problem) => self.fail(problem.to_string()),
+        }
+    }
+
+    /// The entry of a transaction; what is in the group is written first.
+    fn written(&mut self, id: &str) -> Result<Option<Entry>, FoldError> {
+        if self.group.transactions.contains_key(id) || self.group.entries.iter().any(|entry| entry.id.as_deref() == Some(id)) {
+            self.commit();
+        }
+        Ok(fold::find(self.journal.read(), id)?)
+    }
+
+    /// Shows the threads that serve what decides now.
+    pub fn publish(&self) {
+        let open = open_of(&self.state);
+        self.desk.scorers.keep(open.scorer.clone());
+        self.desk.figures.entries.set(i64::try_from(self.state.at.sequence).unwrap_or(i64::MAX));
+        self.desk.figures.reviews.set(i64::try_from(self.state.reviews.len()).unwrap_or(i64::MAX));
+        self.desk.enter(Phase::Open(Arc::new(open)));
+    }
+
+    /// What can be read of the journal, all groups that were written.
+    pub fn reader(&self) -> &Reader {
+        self.journal.read()
+    }
+
+    /// The last entry that is on the disk.
+    pub fn head(&self) -> Head {
+        self.journal.head()
+    }
+
+    fn next_sequence(&self) -> u64 {
+        self.journal.head().sequence + 1 + self.group.entries.len() as u64
+    }
+
+    fn write(&mut self, kind: Kind, id: Option<String>, body: String, personal: Option<String>) {
+        let arrived = clock::microseconds();
+        self.group.began.get_or_insert_with(clock::now);
+        self.group.entries.push(Owned { kind, id, arrived, body, personal });
+    }
+
+    /// Does this once everything before it is on the disk, and never if that fails.
+    fn then(&mut self, tell: impl FnOnce() + Send + 'static) {
+        self.group.waiting.push(Box::new(tell));
+    }
+
+    fn commit(&mut self) {
+        if self.failed.is_some() {
+            self.group = Group::default();
+            return;
+        }
+        if !self.group.entries.is_empty() {
+            let began = self.group.began.unwrap_or_else(clock::now);
+            let appended = self.append();
+            self.fail_if(appended);
+            if self.failed.is_some() {
+                self.group = Group::default();
+                return;
+            }
+            let figures = &self.desk.figures;
+            figures.writes.observe((clock::now() - began).as_secs_f64());
+            figures.groups.observe(self.group.entries.len() as f64);
+            self.state.at = self.journal.head();
+            figures.entries.set(i64::try_from(self.state.at.sequence).unwrap_or(i64::MAX));
+            figures.reviews.set(i64::try_from(self.state.reviews.len()).unwrap_or(i64::MAX));
+        }
+        for tell in self.group.waiting.drain(..) {
+            tell();
+        }
+        self.group.entries.clear();
+        self.group.transactions.clear();
+        self.group.made.clear();
+        self.group.began = None;
+    }
+
+    fn append(&mut self) -> Result<(), JournalError> {
+        let entries: Vec<NewEntry<'_>> = self.group.entries.iter().map(Owned::new_entry).collect();
+        let until = clock::now() + BUSY_PATIENCE;
+        loop {
+            match self.journal.append(&entries) {
+                Err(JournalError::Busy) if clock::now() < until => thread::sleep(Duration::from_millis(5)),
+                appended => return appended.map(drop),
+            }
+        }
+    }
+
+    fn fail_if(&mut self, done: Result<(), JournalError>) {
+        if let Err(problem) = done {
+            self.fail(problem.to_string());
+        }
+    }
+
+    fn fail(&mut self, problem: String) {
+        tracing::error!("{problem}");
+        self.failed = Some(problem);
+        // From here on everybody is told, also who still waits.
+        self.desk.enter(Phase::Stopped { problem: self.failed.clone() });
+    }
+
+    /// Writes the state down for the next start, which can do without.
+    fn write_snapshot(&self) {
+        let folder = &self.desk.folder;
+        if let Err(problem) = self.state.write_snapshot(folder, &folder.snapshot()) {
+            tracing::warn!("no snapshot was written, the next start takes longer: {problem}");
+        }
+    }
+}
