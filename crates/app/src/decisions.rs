@@ -4,7 +4,7 @@
 //! is told; a [`record`] is what stands in the journal, and the [`fold`] makes of the journal what decides.
 
 pub mod data_folder;
-mod desk;
+pub mod desk;
 mod figures;
 pub mod fold;
 mod opening;

@@ -30,6 +30,16 @@ pub enum Scope {
     Metrics,
     /// Who may see and change which models score.
     Models,
+    /// Who may have transactions decided, and ask for a decision by its id.
+    Decide,
+    /// Who may tell what became known of transactions.
+    Label,
+    /// Who may look through decisions and say what they were.
+    Review,
+    /// Who may see and change policies and lists.
+    Policy,
+    /// Who may have the fields of a person erased.
+    Erase,
 }
 
 impl Scope {
@@ -40,6 +50,11 @@ impl Scope {
             Self::Score => "score",
             Self::Metrics => "metrics",
             Self::Models => "models",
+            Self::Decide => "decide",
+            Self::Label => "label",
+            Self::Review => "review",
+            Self::Policy => "policy",
+            Self::Erase => "erase",
         }
     }
 }

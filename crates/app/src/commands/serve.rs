@@ -5,13 +5,19 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use assay_engine::Policy;
+use assay_engine::policy::MAX_POLICY_BYTES;
 use clap::Args;
 use thiserror::Error;
 
-use crate::http::{self, Access, AllowedOrigins, Limits, ModelArguments, OpenError, ServerError, Settings, TlsError, TlsFiles};
+use crate::decisions::data_folder::DataFolder;
+use crate::http::{
+    self, Access, AllowedOrigins, Data, Limits, ModelArguments, OpenError, ServerError, Settings, TlsError, TlsFiles,
+};
 use crate::keys::Keyring;
 use crate::keys::file::{self, FileError};
 use crate::model_file::{self, ModelFileError};
+use crate::small_file;
 
 /// Serve models over HTTP: POST /predict, GET /health, /ready, /metrics, /openapi.json, /v1/models.
 #[derive(Args)]
@@ -22,6 +28,15 @@ pub struct Serve {
 
     #[command(flatten)]
     models: ModelArguments,
+
+    /// Decide about transactions (POST /v1/decisions), and keep in this folder all that was decided and from what. The model must carry its
+    /// definition, as `assay train --definition` writes it.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+
+    /// The policy of a new data folder, JSON; later ones come by PUT /v1/policy [default: review what the model flags].
+    #[arg(long, value_name = "FILE", requires = "data_dir")]
+    policy: Option<PathBuf>,
 
     /// Address and port to listen on; port 0 takes a free one, named in the first log line [default: 127.0.0.1:5000].
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
@@ -113,6 +128,14 @@ pub enum ServeError {
     /// There is no model in SageMaker's folder.
     #[error(transparent)]
     Model(#[from] ModelFileError),
+    /// There is no policy to start with.
+    #[error("cannot use the policy {path}: {problem}")]
+    Policy {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Listening failed.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -138,6 +161,8 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
         .map(|(certificate, key)| TlsFiles::open(certificate, key))
         .transpose()?;
     let models = http::open(&serve.models, path.as_deref())?;
+    let policy = serve.policy.as_deref().map(policy).transpose()?;
+    let data = serve.data_dir.as_deref().map(|folder| Data { folder: DataFolder::at(folder), policy });
     let settings = Settings {
         bind,
         origins,
@@ -145,7 +170,15 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
         threads: serve.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
         limits: serve.limits,
     };
-    Ok(http::serve(settings, access, tls, models)?)
+    Ok(http::serve(settings, access, tls, models, data)?)
+}
+
+/// The policy in a file.
+fn policy(path: &Path) -> Result<Policy, ServeError> {
+    let refused = |problem: String| ServeError::Policy { path: path.display().to_string(), problem };
+    let bytes = small_file::read(path, MAX_POLICY_BYTES as u64).map_err(refused)?;
+    let text = String::from_utf8(bytes).map_err(|_| refused("it is not UTF-8".into()))?;
+    Policy::parse(&text).map_err(|error| refused(error.to_string()))
 }
 
 /// The model file: the one that is named, or the only one in SageMaker's folder.

@@ -77,9 +77,9 @@ impl DataFolder {
     /// The model that a change made active.
     pub fn model(&self, change: &ModelChange) -> Result<Arc<Artifact>, FolderError> {
         let path = self.model_path(&change.sha256);
-        let refused =
-            |problem: String| FolderError::Model { label: change.label(), path: path.display().to_string(), problem };
-        let file = model_file::open(&path, assay_model::artifact::MAX_ARTIFACT_BYTES).map_err(|error| refused(error.to_string()))?;
+        let refused = |problem: String| FolderError::Model { label: change.label(), path: path.display().to_string(), problem };
+        let file =
+            model_file::open(&path, assay_model::artifact::MAX_ARTIFACT_BYTES).map_err(|error| refused(error.to_string()))?;
         if file.sha256 == change.sha256 { Ok(file.artifact) } else { Err(refused("it holds other bytes than it should".into())) }
     }
 

@@ -1,14 +1,13 @@
 //! The desk before the owner: what many threads hand in to the one that decides, and what they get back once it is on the disk.
 
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
 use assay_engine::Policy;
 use assay_features::Definition;
-use assay_journal::{JournalError, Reader};
+use assay_journal::Reader;
 use assay_model::Artifact;
 use prometheus::Registry;
 use thiserror::Error;
@@ -16,6 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::data_folder::DataFolder;
 use super::figures::Figures;
+use super::fold::FoldError;
 use super::opening;
 use super::owner::Owner;
 use super::scorer::{Scorer, Scorers};
@@ -188,12 +188,17 @@ impl Desk {
     }
 
     /// Reads the journal beside the owner; for a thread that may wait for the disk.
-    pub fn read<T>(&self, read: impl FnOnce(&Reader) -> Result<T, JournalError>) -> Result<T, JournalError> {
+    pub fn read<T>(&self, read: impl FnOnce(&Reader) -> Result<T, FoldError>) -> Result<T, FoldError> {
         let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let reader = kept.map_or_else(|| Reader::open(self.folder.path()), Ok)?;
         let found = read(&reader);
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
         found
+    }
+
+    /// The model that made decisions under this name, if the journal knows it; for a thread that may wait for the disk.
+    pub fn scorer(&self, label: &str) -> Result<Option<Arc<Scorer>>, FoldError> {
+        self.read(|reader| self.scorers.of(label, reader, &self.folder))
     }
 
     /// One more reader, which the owner opened.
@@ -256,9 +261,4 @@ impl Drop for Ending {
         self.0.stopped.notify_waiters();
         self.0.stopped.notify_one();
     }
-}
-
-/// Whether a folder has a journal.
-pub fn has_journal(folder: &Path) -> bool {
-    folder.join(assay_journal::FILE).is_file()
 }

@@ -39,7 +39,8 @@ impl Figures {
     pub fn new(registry: &Registry) -> Self {
         let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help));
         let gauge = |name: &str, help: &str| registered(registry, IntGauge::new(name, help));
-        let family = |name: &str, help: &str, label: &str| registered(registry, IntCounterVec::new(Opts::new(name, help), &[label]));
+        let family =
+            |name: &str, help: &str, label: &str| registered(registry, IntCounterVec::new(Opts::new(name, help), &[label]));
         let histogram = |name: &str, help: &str, buckets: &[f64]| {
             registered(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
         };

@@ -134,11 +134,7 @@ impl State {
 
     /// The state as of the last entry: from the snapshot where there is a good one, and folded from there. `progress` is told the last entry
     /// that was folded, and the last there is.
-    pub fn open(
-        reader: &Reader,
-        folder: &DataFolder,
-        mut progress: impl FnMut(u64, u64),
-    ) -> Result<Option<Self>, FoldError> {
+    pub fn open(reader: &Reader, folder: &DataFolder, mut progress: impl FnMut(u64, u64)) -> Result<Option<Self>, FoldError> {
         let snapshot = match Self::from_snapshot(&folder.snapshot(), folder) {
             Ok(state) if reader.verify_head(state.at).is_ok() => Some(state),
             Ok(_) => {

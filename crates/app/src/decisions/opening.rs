@@ -76,13 +76,7 @@ pub fn kept(folder: &DataFolder, model: &StartModel) -> Result<ModelChange, Stri
         return Err(format!("the model {} was changed while it was read; try again", model.path));
     }
     folder.keep_model(&sha256, &bytes).map_err(text)?;
-    Ok(ModelChange {
-        change: Activated::Activated,
-        name: model.name.clone(),
-        version: model.version.clone(),
-        sha256,
-        by: None,
-    })
+    Ok(ModelChange { change: Activated::Activated, name: model.name.clone(), version: model.version.clone(), sha256, by: None })
 }
 
 /// The definition that a model brings.

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::desk::{Command, Desk, Phase, Reply};
 use super::fold::{self, FoldError, State};
 use super::opening::{open_of, text};
-use super::record::{self, Disposition, Label, ListEntry, ModelChange, PolicyChange};
+use super::record::{self, Disposition, Label, ListEntry, ModelChange, Part, PolicyChange};
 use super::transaction::Transaction;
 use crate::clock;
 
@@ -103,6 +103,25 @@ pub enum LabelProblem {
     /// It was learnt before it could be.
     #[error("`learnt` lies before the transaction's event; correct it")]
     BeforeEvent,
+}
+
+/// Why a policy is not changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyProblem {
+    /// Another one decides than who asks thinks.
+    Moved,
+    /// Another policy had its version.
+    VersionTaken,
+    /// There is no such rule.
+    NoRule,
+    /// It does not fit.
+    Apply(ApplyError),
+}
+
+impl From<ApplyError> for PolicyProblem {
+    fn from(problem: ApplyError) -> Self {
+        Self::Apply(problem)
+    }
 }
 
 /// A label that somebody tells.
@@ -293,34 +312,68 @@ impl Owner {
         Ok(self.label_one(Told { id, label, learnt: None })?.map(drop))
     }
 
-    /// Takes another policy to decide or to be tried out.
-    pub fn change_policy(
-        &mut self,
-        change: PolicyChange,
-        may: impl FnOnce(&State) -> bool,
-        reply: Reply<Result<bool, ApplyError>>,
-    ) {
-        if !may(&self.state) {
-            return reply.send(Ok(false));
-        }
-        let id = change.policy.as_ref().map(|policy| policy.version.clone());
-        let body = record::json(&change);
-        match self.state.engine.apply(fold::policy_event(change)) {
-            Ok(()) => {
-                self.write(Kind::Policy, id, body, None);
-                self.then(move || reply.send(Ok(true)));
-            }
-            Err(problem) => reply.send(Err(problem)),
+    /// Takes another policy to decide or to be tried out. `replaces` is the version that who asks thinks decides.
+    pub fn change_policy(&mut self, change: PolicyChange, replaces: Option<&str>, reply: Reply<Result<(), PolicyProblem>>) {
+        match self.changed_policy(change, replaces) {
+            Ok(Ok(())) => self.then(move || reply.send(Ok(()))),
+            Ok(Err(problem)) => reply.send(Err(problem)),
+            Err(problem) => self.fail(problem.to_string()),
         }
     }
 
-    /// Changes a list.
-    pub fn change_list(&mut self, change: ListEntry, name: String, reply: Reply<Result<(), ApplyError>>) {
+    fn changed_policy(&mut self, change: PolicyChange, replaces: Option<&str>) -> Result<Result<(), PolicyProblem>, FoldError> {
+        let engine = &self.state.engine;
+        let before = match change.part {
+            Part::Live => Some(engine.policy()),
+            Part::Shadow => engine.shadow_policy(),
+        };
+        if replaces.is_some_and(|version| before.is_none_or(|before| before.version != version)) {
+            return Ok(Err(PolicyProblem::Moved));
+        }
+        if before == change.policy.as_ref() {
+            return Ok(Ok(()));
+        }
+        if let Some(policy) = &change.policy {
+            for entry in self.journal.read().all(Kind::Policy, &policy.version)? {
+                let earlier: PolicyChange = fold::body(&fold::borrowed(&entry))?;
+                if earlier.policy.as_ref() != Some(policy) {
+                    return Ok(Err(PolicyProblem::VersionTaken));
+                }
+            }
+        }
+        let (id, body) = (change.policy.as_ref().map(|policy| policy.version.clone()), record::json(&change));
+        if let Err(problem) = self.state.engine.apply(fold::policy_event(change)) {
+            return Ok(Err(problem.into()));
+        }
+        self.write(Kind::Policy, id, body, None);
+        Ok(Ok(()))
+    }
+
+    /// Lets a rule sleep until a moment, or wakes it: the policy that decides, under a version of its own.
+    pub fn snooze(&mut self, rule: &str, until: Option<i64>, by: Option<String>, reply: Reply<Result<String, PolicyProblem>>) {
+        let mut policy = self.state.engine.policy().clone();
+        let Some(found) = policy.rules.iter_mut().find(|known| known.id == rule) else {
+            return reply.send(Err(PolicyProblem::NoRule));
+        };
+        found.snoozed_until = until;
+        let plain = policy.version.split('~').next().unwrap_or_default().to_owned();
+        policy.version = format!("{plain}~{}", self.next_sequence());
+        let version = policy.version.clone();
+        match self.changed_policy(PolicyChange { part: Part::Live, policy: Some(policy), by }, None) {
+            Ok(Ok(())) => self.then(move || reply.send(Ok(version))),
+            Ok(Err(problem)) => reply.send(Err(problem)),
+            Err(problem) => self.fail(problem.to_string()),
+        }
+    }
+
+    /// Changes a list; tells how many entries it has then, none where it went.
+    pub fn change_list(&mut self, change: ListEntry, name: String, reply: Reply<Result<Option<usize>, ApplyError>>) {
         let body = record::json(&change);
         match self.state.engine.apply(Event::List(change.list)) {
             Ok(()) => {
+                let left = self.state.engine.lists().list(&name).map(assay_engine::lists::List::len);
                 self.write(Kind::List, Some(name), body, None);
-                self.then(move || reply.send(Ok(())));
+                self.then(move || reply.send(Ok(left)));
             }
             Err(problem) => reply.send(Err(problem)),
         }
@@ -347,10 +400,8 @@ impl Owner {
         }
         let definition = record::DefinitionChange { sql: other.engine.features().definition().text.clone() };
         let change = other.model.clone();
-        let joined = other
-            .fold_features(self.journal.read(), u64::MAX)
-            .map_err(text)
-            .and_then(|()| self.state.join(*other).map_err(text));
+        let joined =
+            other.fold_features(self.journal.read(), u64::MAX).map_err(text).and_then(|()| self.state.join(*other).map_err(text));
         if let Err(problem) = joined {
             return reply.send(Err(problem));
         }

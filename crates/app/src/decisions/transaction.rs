@@ -30,7 +30,9 @@ pub const MAX_ID_BYTES: usize = 256;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TransactionError {
     /// Not an object.
-    #[error("a transaction is an object whose keys are columns of the definition, as in {{\"{example}\": …}}, its numbers within 64 bits")]
+    #[error(
+        "a transaction is an object whose keys are columns of the definition, as in {{\"{example}\": …}}, its numbers within 64 bits"
+    )]
     NotAnObject {
         /// The column of the id.
         example: String,

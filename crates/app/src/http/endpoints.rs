@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::refusal::Refusal;
 use super::turns::{Turn, Turns};
 use super::worker::Worker;
-use super::{cors, metrics, predict, router};
+use super::{cors, decisions, metrics, predict, router};
 use crate::clock;
 
 /// Names of what can answer; the table of routes says where.
@@ -34,26 +34,41 @@ pub enum Endpoint {
     Metrics,
     /// What all of this is.
     OpenApi,
+    /// Decides, and what belongs to it.
+    Decisions(decisions::Call),
     /// Tells and changes what models there are.
     Models(Call),
     /// The model, for clients of other servers.
     Door(Door),
 }
 
-/// Answers `request` at `endpoint`.
-pub async fn answer(endpoint: Endpoint, request: Request<Incoming>, worker: &Rc<Worker>, progress: &Rc<Progress>) -> Answer {
+/// Answers `request` at `endpoint`; `key` is the id of the key it came with.
+pub async fn answer(
+    endpoint: Endpoint,
+    key: Option<String>,
+    request: Request<Incoming>,
+    worker: &Rc<Worker>,
+    progress: &Rc<Progress>,
+) -> Answer {
     let shared = &worker.shared;
     match endpoint {
         Endpoint::Predict => predict(request, worker, progress).await,
         Endpoint::Preflight => preflight(request.headers(), worker),
         Endpoint::Health => answer::text("text/plain", Bytes::from_static(b"OK")),
-        Endpoint::Ready if shared.lifecycle.is_ready() => answer::json(Bytes::from_static(br#"{"status":"ready"}"#)),
-        Endpoint::Ready => answer::refusal(&Refusal::Draining),
+        Endpoint::Ready if !shared.lifecycle.is_ready() => answer::refusal(&Refusal::Draining),
+        Endpoint::Ready => match shared.decisions.as_ref().map(|desk| desk.open()) {
+            Some(Err(problem)) => answer::refusal(&decisions::Problem::from(problem).into()),
+            None | Some(Ok(_)) => answer::json(Bytes::from_static(br#"{"status":"ready"}"#)),
+        },
         Endpoint::Metrics => {
             shared.guard.count_keys();
+            if let Some(desk) = &shared.decisions {
+                desk.count();
+            }
             answer::text(metrics::CONTENT_TYPE, shared.metrics.text())
         }
         Endpoint::OpenApi => answer::json(shared.models.now().active.openapi.clone()),
+        Endpoint::Decisions(call) => decisions::answer(call, key, request, worker, progress).await,
         Endpoint::Models(call) => management::answer(call, request, worker, progress).await,
         Endpoint::Door(door) => doors::answer(door, request, worker, progress).await,
     }

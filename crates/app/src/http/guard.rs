@@ -19,11 +19,14 @@ use crate::watch::{Content, watch};
 /// The other header that a key may come in.
 const KEY_HEADER: &str = "x-api-key";
 
+/// What an open server neither shows nor lets anybody change.
+const CLOSED: &[Scope] = &[Scope::Models, Scope::Policy, Scope::Erase];
+
 /// Who may call a server.
 pub enum Access {
     /// Whoever is on this machine: the server listens nowhere else.
     ThisMachine,
-    /// Whoever reaches it; models are neither shown nor changed.
+    /// Whoever reaches it; models and policies are neither shown nor changed, and nothing is erased.
     Everybody,
     /// Whoever has one of these keys.
     Holders {
@@ -38,7 +41,7 @@ pub enum Access {
 pub struct Guard {
     keyring: Option<ArcSwap<Keyring>>,
     /// What asks for a key that nobody can have.
-    closed: Option<Scope>,
+    closed: &'static [Scope],
     denied: BTreeMap<&'static str, IntCounter>,
     valid: IntGauge,
 }
@@ -54,9 +57,9 @@ impl Guard {
     /// Begins to guard, to count in `registry`, and to follow the file of keys.
     pub fn start(access: Access, registry: &Registry) -> io::Result<Arc<Self>> {
         let (keyring, file, closed) = match access {
-            Access::ThisMachine => (None, None, None),
-            Access::Everybody => (None, None, Some(Scope::Models)),
-            Access::Holders { keyring, file } => (Some(ArcSwap::from_pointee(keyring)), file, None),
+            Access::ThisMachine => (None, None, &[][..]),
+            Access::Everybody => (None, None, CLOSED),
+            Access::Holders { keyring, file } => (Some(ArcSwap::from_pointee(keyring)), file, &[][..]),
         };
         let reasons =
             IntCounterVec::new(Opts::new("assay_http_denied_total", "Requests that were not let in, by reason."), &["reason"]);
@@ -88,7 +91,7 @@ impl Guard {
 
     fn known(&self, scope: Scope, headers: &HeaderMap) -> Result<Admitted, Denial> {
         let Some(keyring) = self.keyring.as_ref().filter(|_| scope != Scope::Public) else {
-            return if self.closed == Some(scope) { Err(Denial::KeysNeeded) } else { Ok(Admitted { key: None }) };
+            return if self.closed.contains(&scope) { Err(Denial::KeysNeeded) } else { Ok(Admitted { key: None }) };
         };
         let keyring = keyring.load();
         let holder = keyring.holder(shown(headers)?, clock::timestamp())?;

@@ -26,7 +26,7 @@ const DURATION_BUCKETS: [f64; 16] =
 /// The label of whatever is not in a list of ours.
 const OTHER: &str = "other";
 
-const METHODS: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::OPTIONS, Method::DELETE];
+const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS, Method::DELETE];
 
 const STATUSES: [StatusCode; 18] = [
     StatusCode::OK,

@@ -29,6 +29,7 @@ use figures::Figures;
 use loader::Upload;
 use shadow::Queue;
 
+use crate::decisions::desk::Desk;
 use crate::model_folder::{FolderError, ModelFolder, State};
 
 pub use lineup::Lineup;
@@ -45,6 +46,8 @@ pub struct Models {
     folder: Option<Arc<ModelFolder>>,
     limits: ModelArguments,
     figures: Figures,
+    /// Where decisions are made, by the active model.
+    decisions: Option<Arc<Desk>>,
     shadows: Queue,
     uploads: SyncSender<Upload>,
     is_uploading: AtomicBool,
@@ -52,7 +55,7 @@ pub struct Models {
 
 impl Models {
     /// Begins with what was opened, and counts in `registry`.
-    pub fn start(opened: Opened, registry: Registry) -> io::Result<Arc<Self>> {
+    pub fn start(opened: Opened, decisions: Option<Arc<Desk>>, registry: Registry) -> io::Result<Arc<Self>> {
         let Opened { book, folder, limits } = opened;
         let figures = Figures::new(registry);
         let lineup = book.lineup(None);
@@ -64,6 +67,7 @@ impl Models {
             retired: Mutex::default(),
             folder: folder.map(Arc::new),
             limits,
+            decisions,
             shadows: Queue::start(figures.dropped.clone())?,
             figures,
             uploads,

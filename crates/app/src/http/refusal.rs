@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::decisions;
 use super::denial::Denial;
 use super::doors::DoorRefusal;
 use super::models::Problem;
@@ -126,6 +127,9 @@ pub enum Refusal {
     /// What one of the doors beside `/predict` does not take.
     #[error(transparent)]
     Door(#[from] DoorRefusal),
+    /// What is not decided, shown or changed.
+    #[error(transparent)]
+    Decisions(#[from] decisions::Problem),
     /// A change of the models that is not made.
     #[error(transparent)]
     Models(#[from] Problem),
@@ -153,6 +157,7 @@ impl Refusal {
         match self {
             Self::Door(refusal) => refusal.status(),
             Self::Models(problem) => problem.status(),
+            Self::Decisions(problem) => problem.status(),
             Self::Denied(denial) => denial.status(),
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -193,6 +198,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::Door(refusal) => refusal.code(),
             Self::Models(problem) => problem.code(),
+            Self::Decisions(problem) => problem.code(),
             Self::Denied(denial) => denial.code(),
             Self::Internal => "internal",
         }
@@ -200,15 +206,29 @@ impl Refusal {
 
     /// The body of the answer.
     pub fn json(&self) -> String {
-        let body = Body { error: self.to_string(), code: self.code() };
-        serde_json::to_string(&body).expect("two texts are JSON")
+        let place = if let Self::Decisions(problem) = self { problem.place() } else { None };
+        let body = Body {
+            error: self.to_string(),
+            code: self.code(),
+            rule: place.and_then(|place| place.rule.as_deref()),
+            line: place.map(|place| place.line).filter(|&line| line > 0),
+            column: place.map(|place| place.column).filter(|&column| column > 0),
+        };
+        serde_json::to_string(&body).expect("texts and numbers are JSON")
     }
 }
 
 #[derive(Serialize)]
-struct Body {
+struct Body<'a> {
     error: String,
     code: &'static str,
+    /// Where a policy is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u64>,
 }
 
 #[cfg(test)]
@@ -246,6 +266,7 @@ pub mod tests {
             Refusal::Internal,
         ];
         all.extend(Problem::one_of_each().into_iter().map(Refusal::from));
+        all.extend(decisions::Problem::one_of_each().into_iter().map(Refusal::from));
         all.extend(Denial::one_of_each().into_iter().map(Refusal::from));
         all.extend(doors::refusals().into_iter().map(Refusal::from));
         all

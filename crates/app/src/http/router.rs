@@ -10,6 +10,7 @@ use hyper::{Method, Request};
 
 use super::answer::{self, Answer};
 use super::body;
+use super::decisions::{Call as Ask, Which};
 use super::denial::Denial;
 use super::doors::Door;
 use super::endpoints::{self, Endpoint};
@@ -48,6 +49,28 @@ pub const ROUTES: &[Route] = &[
     models(Method::POST, "/v1/models/{name}/activate", Call::Activate),
     models(Method::POST, "/v1/models/{name}/shadow", Call::Shadow),
     models(Method::POST, "/v1/models/{name}/rollout", Call::RollOut),
+    decisions(Method::POST, "/v1/decisions", Scope::Decide, Ask::Decide),
+    decisions(Method::GET, "/v1/decisions", Scope::Review, Ask::List),
+    decisions(Method::GET, "/v1/decisions/{id}", Scope::Decide, Ask::Show),
+    decisions(Method::POST, "/v1/labels", Scope::Label, Ask::Label),
+    decisions(Method::GET, "/v1/reviews", Scope::Review, Ask::Reviews),
+    decisions(Method::POST, "/v1/reviews/{id}", Scope::Review, Ask::Dispose),
+    decisions(Method::GET, "/v1/policy", Scope::Policy, Ask::ShowPolicy(Which::Live)),
+    decisions(Method::PUT, "/v1/policy", Scope::Policy, Ask::ChangePolicy(Which::Live)),
+    decisions(Method::GET, "/v1/policy/shadow", Scope::Policy, Ask::ShowPolicy(Which::Shadow)),
+    decisions(Method::PUT, "/v1/policy/shadow", Scope::Policy, Ask::ChangePolicy(Which::Shadow)),
+    decisions(Method::DELETE, "/v1/policy/shadow", Scope::Policy, Ask::EndShadow),
+    decisions(Method::GET, "/v1/policy/rules", Scope::Policy, Ask::Rules),
+    decisions(Method::POST, "/v1/policy/rules/{id}/snooze", Scope::Policy, Ask::Snooze),
+    decisions(Method::GET, "/v1/lists", Scope::Policy, Ask::Lists),
+    decisions(Method::GET, "/v1/lists/{name}", Scope::Policy, Ask::ShowList),
+    decisions(Method::PUT, "/v1/lists/{name}", Scope::Policy, Ask::CreateList),
+    decisions(Method::DELETE, "/v1/lists/{name}", Scope::Policy, Ask::DropList),
+    decisions(Method::POST, "/v1/lists/{name}/entries", Scope::Policy, Ask::AddEntries),
+    decisions(Method::POST, "/v1/lists/{name}/remove", Scope::Policy, Ask::RemoveEntries),
+    decisions(Method::POST, "/v1/lists/{name}/prune", Scope::Policy, Ask::Prune),
+    decisions(Method::DELETE, "/v1/transactions/{id}/personal", Scope::Erase, Ask::Erase),
+    decisions(Method::GET, "/v1/journal", Scope::Review, Ask::Journal),
     door(Method::POST, "/v1/score", Scope::Score, Door::Score),
     door(Method::POST, "/invocations", Scope::Score, Door::Invocations),
     door(Method::GET, "/ping", Scope::Public, Door::Ping),
@@ -68,6 +91,10 @@ const fn models(method: Method, path: &'static str, call: Call) -> Route {
     Route { method, path, scope: Scope::Models, endpoint: Endpoint::Models(call) }
 }
 
+const fn decisions(method: Method, path: &'static str, scope: Scope, ask: Ask) -> Route {
+    Route { method, path, scope, endpoint: Endpoint::Decisions(ask) }
+}
+
 const fn door(method: Method, path: &'static str, scope: Scope, door: Door) -> Route {
     Route { method, path, scope, endpoint: Endpoint::Door(door) }
 }
@@ -84,7 +111,7 @@ pub async fn answer(request: Request<Incoming>, worker: Rc<Worker>, progress: Rc
         Found::Route(route) => match shared.guard.admit(route.scope, request.headers()) {
             Ok(admitted) => {
                 key = admitted.key;
-                endpoints::answer(route.endpoint, request, &worker, &progress).await
+                endpoints::answer(route.endpoint, key.clone(), request, &worker, &progress).await
             }
             Err(denial) => denied(route, denial, request, &worker, &progress).await,
         },

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 use std::{io, net};
 
+use assay_engine::Policy;
 use prometheus::IntGauge;
 use thiserror::Error;
 use tokio::runtime::{self, LocalOptions, LocalRuntime};
@@ -22,6 +23,8 @@ use super::metrics::Metrics;
 use super::models::{Models, Opened};
 use super::tls::{Tls, TlsFiles};
 use super::worker;
+use crate::decisions::data_folder::DataFolder;
+use crate::decisions::desk::{Desk, Start};
 
 /// What an operator decides.
 pub struct Settings {
@@ -37,6 +40,14 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+/// Where decisions are written down.
+pub struct Data {
+    /// The data folder.
+    pub folder: DataFolder,
+    /// The policy of a new one.
+    pub policy: Option<Policy>,
+}
+
 /// Why the server did not start or stopped.
 #[derive(Debug, Error)]
 pub enum ServerError {
@@ -49,6 +60,9 @@ pub enum ServerError {
     /// The operating system refused a thread, a poller or a signal handler.
     #[error("the operating system refused what a server needs: {0}; raise its limits on threads and open files")]
     System(#[from] io::Error),
+    /// Decisions cannot be made, or not written down.
+    #[error("no decisions can be made: {0}")]
+    Decisions(String),
 }
 
 /// What all threads share.
@@ -59,6 +73,8 @@ pub struct Shared {
     pub settings: Settings,
     /// Who may call.
     pub guard: Arc<Guard>,
+    /// Where decisions are made, if they are.
+    pub decisions: Option<Arc<Desk>>,
     /// What encrypts connections, if anything does.
     pub tls: Option<Arc<Tls>>,
     /// Whether we are ready, leaving or gone.
@@ -72,10 +88,17 @@ pub struct Shared {
 }
 
 /// Serves `models` until SIGTERM or SIGINT, and returns when the last request has been answered.
-pub fn serve(settings: Settings, access: Access, tls: Option<TlsFiles>, models: Opened) -> Result<(), ServerError> {
+/// With a place for `data`, transactions are decided too.
+pub fn serve(
+    settings: Settings,
+    access: Access,
+    tls: Option<TlsFiles>,
+    models: Opened,
+    data: Option<Data>,
+) -> Result<(), ServerError> {
     let listeners = listen(settings.bind, settings.threads)?;
     let address = listeners[0].local_addr()?;
-    let shared = Arc::new(Shared::new(settings, access, tls, models)?);
+    let shared = Arc::new(Shared::new(settings, access, tls, models, data)?);
     let runtime = local_runtime()?;
     runtime.block_on(async {
         // Signals are ours before anybody can know that we run.
@@ -85,6 +108,9 @@ pub fn serve(settings: Settings, access: Access, tls: Option<TlsFiles>, models: 
         ended.await;
         for worker in workers {
             worker.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the server failed")))?;
+        }
+        if let Some(problem) = shared.decisions.as_ref().and_then(|desk| desk.finish()) {
+            return Err(ServerError::Decisions(problem));
         }
         tracing::info!("stopped");
         Ok(())
@@ -113,6 +139,7 @@ fn ended_by_signal(shared: &Arc<Shared>) -> io::Result<impl Future<Output = ()>>
         let wait = tokio::select! {
             _ = terminate.recv() => shared.settings.drain,
             _ = interrupt.recv() => Duration::ZERO,
+            () = decisions_failed(&shared) => Duration::ZERO,
         };
         shared.lifecycle.drain();
         tracing::info!(seconds = wait.as_secs(), "draining: /ready answers 503, requests are still served");
@@ -124,6 +151,14 @@ fn ended_by_signal(shared: &Arc<Shared>) -> io::Result<impl Future<Output = ()>>
         shared.lifecycle.stop();
         tracing::info!("stopping: nothing new is accepted, requests in flight are finished");
     })
+}
+
+/// Ready when decisions can be made no longer; never where none are made.
+async fn decisions_failed(shared: &Shared) {
+    match &shared.decisions {
+        Some(desk) => desk.failed().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn announce(shared: &Shared, address: SocketAddr) {
@@ -147,10 +182,16 @@ fn announce(shared: &Shared, address: SocketAddr) {
 }
 
 impl Shared {
-    fn new(settings: Settings, access: Access, tls: Option<TlsFiles>, models: Opened) -> io::Result<Self> {
+    fn new(settings: Settings, access: Access, tls: Option<TlsFiles>, models: Opened, data: Option<Data>) -> io::Result<Self> {
         let metrics = Metrics::new();
+        let decisions = data.map(|Data { folder, policy }| {
+            let start = Start { folder, model: models.active(), policy };
+            Desk::start(start, &metrics.registry())
+        });
+        let decisions = decisions.transpose()?;
         Ok(Self {
-            models: Models::start(models, metrics.registry())?,
+            models: Models::start(models, decisions.clone(), metrics.registry())?,
+            decisions,
             guard: Guard::start(access, &metrics.registry())?,
             tls: tls.map(|files| Tls::start(files, &metrics.registry())).transpose()?,
             lifecycle: Lifecycle::default(),

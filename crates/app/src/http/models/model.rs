@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hyper::header::HeaderValue;
 use prometheus::{IntCounter, Opts};
 
+use crate::decisions::desk::StartModel;
 use crate::http::openapi;
 use crate::model_file::ModelFile;
 use crate::model_folder::Named;
@@ -61,6 +62,17 @@ impl Model {
     /// Whether it flags a row of this probability.
     pub fn flags(&self, probability: f64) -> bool {
         self.threshold().is_some_and(|threshold| probability >= threshold)
+    }
+
+    /// What decides needs to know of it.
+    pub fn start(&self) -> StartModel {
+        StartModel {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            sha256: self.sha256.clone(),
+            artifact: self.artifact.clone(),
+            path: self.origin.clone(),
+        }
     }
 
     /// How the state calls it.

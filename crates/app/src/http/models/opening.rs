@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::book::{Book, Entry};
 use super::model::{Model, is_name};
+use crate::decisions::desk::StartModel;
 use crate::model_file::{self, ModelFileError};
 use crate::model_folder::{FolderError, ModelFolder, Named, State};
 
@@ -40,6 +41,13 @@ pub struct Opened {
     pub(super) book: Book,
     pub(super) folder: Option<ModelFolder>,
     pub(super) limits: ModelArguments,
+}
+
+impl Opened {
+    /// The model that is active, for what decides.
+    pub fn active(&self) -> StartModel {
+        self.book.loaded(&self.book.state.active.name).expect("the active model is loaded").start()
+    }
 }
 
 /// Why there is no model to start with.
