@@ -11,5 +11,5 @@ mod opening;
 pub mod owner;
 pub mod record;
 mod reviews;
-mod scorer;
+pub mod scorer;
 pub mod transaction;

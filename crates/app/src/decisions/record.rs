@@ -171,6 +171,9 @@ pub struct Glance<'a> {
     /// What was done, where something was decided.
     #[serde(default)]
     pub outcome: Option<Outcome>,
+    /// From the request to the decision, in microseconds.
+    #[serde(default)]
+    pub latency_us: Option<u64>,
     /// What the shadow policy would have done.
     #[serde(default)]
     pub shadow: Option<ShadowGlance>,

@@ -7,7 +7,7 @@ use assay_domain::decision::ReasonCode;
 use assay_engine::reasons::ReasonsError;
 use assay_engine::{Model, reasons};
 use assay_features::plan::Plan;
-use assay_journal::{JournalError, Kind, Reader};
+use assay_journal::{Kind, Reader};
 use assay_model::explain::Explainer;
 
 use super::data_folder::DataFolder;

@@ -112,7 +112,8 @@ impl Histogram {
     /// Of the rows with a value, the shares whose value lies in a lower and in a higher bin than `value` does.
     pub fn sides(&self, value: f64) -> (f64, f64) {
         let bin = self.edges.partition_point(|&edge| edge < value).min(self.shares.len() - 1);
-        let share = |bins: &[f64]| bins.iter().sum::<f64>() / (1.0 - self.missing).max(f64::MIN_POSITIVE);
+        // The sum of nothing would be -0.
+        let share = |bins: &[f64]| bins.iter().fold(0.0, |sum, bin| sum + bin) / (1.0 - self.missing).max(f64::MIN_POSITIVE);
         (share(&self.shares[..bin]), share(&self.shares[bin + 1..]))
     }
 }

@@ -1,7 +1,11 @@
 //! What can be read: decisions of the past, reviews that are open, policies, lists, the end of the journal.
 
+use std::collections::BTreeMap;
+
 use assay_domain::{Decision, Outcome};
 use assay_journal::{Entry, Kind, Reader};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use tokio::task::spawn_blocking;
 
@@ -11,11 +15,27 @@ use super::{Asked, Problem, Which};
 use crate::decisions::desk::Desk;
 use crate::decisions::fold::{self, FoldError};
 use crate::decisions::record::{Disposition, Glance, Label, moment};
+use crate::decisions::scorer::Scorer;
 use crate::http::answer::{self, Answer};
 use crate::http::refusal::Refusal;
 
 /// Decisions that are looked at for one page; a page may be shorter than asked for where few have the outcome.
 const LOOKED_AT: usize = 10_000;
+
+/// A page of decisions.
+#[derive(Serialize)]
+struct Decisions {
+    decisions: Vec<Box<RawValue>>,
+    next: Option<String>,
+}
+
+/// A page of reviews.
+#[derive(Serialize)]
+struct Reviews {
+    open: usize,
+    reviews: Vec<Box<RawValue>>,
+    next: Option<String>,
+}
 
 /// Decisions, latest first.
 pub async fn list(asked: Asked) -> Result<Answer, Refusal> {
@@ -29,22 +49,22 @@ pub async fn list(asked: Asked) -> Result<Answer, Refusal> {
             let (mut found, mut at, mut looked_at) = (Vec::new(), before, 0);
             while found.len() < limit && looked_at < LOOKED_AT {
                 let entries = reader.latest(Kind::Decision, at, limit as u64)?;
-                let Some(last) = entries.last() else { return Ok(json!({ "decisions": found, "next": null })) };
+                let Some(last) = entries.last() else { return Ok(Decisions { decisions: found, next: None }) };
                 at = last.sequence;
                 looked_at += entries.len();
                 for entry in &entries {
                     let decision: Decision = fold::body(&fold::borrowed(entry))?;
                     if found.len() < limit && wanted.is_none_or(|wanted| wanted == decision.outcome) {
-                        found.push(json!(View::new(&decision, entry.arrived, None)));
+                        found.extend(to_raw_value(&View::new(&decision, entry.arrived, None)));
                         at = entry.sequence;
                     } else if found.len() >= limit {
                         break;
                     }
                 }
             }
-            Ok(json!({ "decisions": found, "next": at.to_string() }))
+            Ok(Decisions { decisions: found, next: Some(at.to_string()) })
         });
-        page.map_err(Problem::from)
+        raw(&page?)
     })
     .await
 }
@@ -58,10 +78,7 @@ pub async fn show(asked: Asked) -> Result<Answer, Refusal> {
             Ok(Some((labels(reader, name)?, dispositions(reader, name)?, entry)))
         })?;
         let Some((labels, dispositions, entry)) = found else { return Err(Problem::NotFound) };
-        let mut whole = explained(desk, &entry)?;
-        whole.insert("labels".into(), labels);
-        whole.insert("dispositions".into(), dispositions);
-        Ok(whole.into())
+        explained(desk, &entry, Some((labels, dispositions)))
     })
     .await
 }
@@ -80,10 +97,10 @@ pub async fn reviews(asked: Asked) -> Result<Answer, Refusal> {
         let mut found = Vec::with_capacity(page.len());
         for (sequence, _) in &page {
             let entry = asked.desk.read(|reader| Ok(reader.entry(*sequence)?))?;
-            found.extend(entry.map(|entry| explained(&asked.desk, &entry)).transpose()?);
+            found.extend(entry.map(|entry| explained(&asked.desk, &entry, None)).transpose()?);
         }
         let next = (page.len() == limit).then(|| page.last().map(|(sequence, _)| sequence.to_string())).flatten();
-        Ok(json!({ "open": open, "reviews": found, "next": next }))
+        raw(&Reviews { open, reviews: found, next })
     })
     .await
 }
@@ -155,28 +172,46 @@ pub async fn journal(asked: &Asked) -> Result<Answer, Refusal> {
     Ok(answer::json(json!({ "head": head.to_string(), "entries": head.sequence }).to_string()))
 }
 
-/// A decision with its transaction, its features and its reasons.
-fn explained(desk: &Desk, entry: &Entry) -> Result<Map<String, Value>, Problem> {
+/// A decision with everything that it was made from.
+#[derive(Serialize)]
+struct Explained<'a> {
+    #[serde(flatten)]
+    view: View<'a>,
+    sequence: u64,
+    latency_us: Option<u64>,
+    transaction: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    features: Option<BTreeMap<&'a str, Option<f64>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dispositions: Option<Value>,
+}
+
+/// A decision with its transaction, its features, its reasons, and what became known of it.
+fn explained(desk: &Desk, entry: &Entry, known: Option<(Value, Value)>) -> Result<Box<RawValue>, Problem> {
     let borrowed = fold::borrowed(entry);
-    let read = || -> Result<_, FoldError> { Ok((fold::body::<Decision>(&borrowed)?, fold::body::<Glance>(&borrowed)?)) };
-    let (decision, glance) = read()?;
+    let decision: Decision = fold::body(&borrowed)?;
+    let glance: Glance = fold::body(&borrowed)?;
     let scorer = desk.scorer(&decision.model_version)?;
-    let reasons = scorer.as_ref().and_then(|scorer| scorer.reasons(&decision));
-    let Value::Object(mut whole) = json!(View::new(&decision, entry.arrived, reasons)) else { return Err(Problem::Unreadable) };
-    let mut fields: Map<String, Value> = serde_json::from_str(glance.transaction.get()).map_err(|_| Problem::Unreadable)?;
+    let mut transaction: Map<String, Value> = serde_json::from_str(glance.transaction.get()).map_err(|_| Problem::Unreadable)?;
     if let Some(personal) = &entry.personal {
-        fields.extend(serde_json::from_str::<Map<String, Value>>(personal).map_err(|_| Problem::Unreadable)?);
+        transaction.extend(serde_json::from_str::<Map<String, Value>>(personal).map_err(|_| Problem::Unreadable)?);
     }
-    whole.insert("transaction".into(), fields.into());
-    if let Some(scorer) = scorer {
-        let named = scorer.model().artifact().features().iter().zip(&decision.row);
-        let features: Map<String, Value> = named
-            .map(|(feature, &value)| (feature.name.clone(), if value.is_nan() { Value::Null } else { json!(value) }))
-            .collect();
-        whole.insert("features".into(), features.into());
-    }
-    whole.insert("sequence".into(), entry.sequence.into());
-    Ok(whole)
+    let named = |scorer: &'_ Scorer| -> Vec<String> {
+        scorer.model().artifact().features().iter().map(|feature| feature.name.clone()).collect()
+    };
+    let names = scorer.as_deref().map(named);
+    let features = names.as_ref().map(|names| {
+        let values = decision.row.iter().map(|&value| (!value.is_nan()).then_some(value));
+        names.iter().map(String::as_str).zip(values).collect()
+    });
+    let (labels, dispositions) = known.unzip();
+    let reasons = scorer.and_then(|scorer| scorer.reasons(&decision));
+    let view = View::new(&decision, entry.arrived, reasons);
+    let (sequence, latency_us) = (entry.sequence, glance.latency_us);
+    to_raw_value(&Explained { view, sequence, latency_us, transaction, features, labels, dispositions })
+        .map_err(|_| Problem::Unreadable)
 }
 
 fn labels(reader: &Reader, id: &str) -> Result<Value, FoldError> {
@@ -206,7 +241,11 @@ fn outcome(word: &str) -> Option<Outcome> {
 }
 
 /// Does `work` where waiting for the disk harms nobody.
-async fn beside(work: impl FnOnce() -> Result<Value, Problem> + Send + 'static) -> Result<Answer, Refusal> {
+async fn beside(work: impl FnOnce() -> Result<Box<RawValue>, Problem> + Send + 'static) -> Result<Answer, Refusal> {
     let found = spawn_blocking(work).await.map_err(|_| Refusal::Internal)?;
-    Ok(answer::json(found?.to_string()))
+    Ok(answer::json(String::from(Box::<str>::from(found?))))
+}
+
+fn raw(page: &impl Serialize) -> Result<Box<RawValue>, Problem> {
+    to_raw_value(page).map_err(|_| Problem::Unreadable)
 }
