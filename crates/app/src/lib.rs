@@ -12,6 +12,7 @@ mod model_file;
 mod model_folder;
 mod pinned;
 mod small_file;
+mod threads;
 mod watch;
 
 #[cfg(feature = "training")]

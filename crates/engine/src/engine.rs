@@ -267,16 +267,16 @@ impl Engine {
     }
 
     /// Goes on in the place of `other`, with features and a model of its own: takes its policies, its lists and what it counted.
-    pub fn take_over(&mut self, other: &Self) -> Result<(), ApplyError> {
+    /// Nothing of either is changed where a policy does not fit.
+    pub fn take_over(&mut self, other: &mut Self) -> Result<(), ApplyError> {
         let plan = &self.features.definition().plan;
         let bound = |acting: &Acting| -> Result<Acting, ApplyError> {
             let rules = Rules::bind(acting.rules.policy().clone(), plan, &other.lists, &self.model)?;
             Ok(Acting { rules, ..acting.clone() })
         };
-        let live = bound(&other.live)?;
-        self.shadow = other.shadow.as_ref().map(bound).transpose()?;
-        self.live = live;
-        self.lists = other.lists.clone();
+        let (live, shadow) = (bound(&other.live)?, other.shadow.as_ref().map(bound).transpose()?);
+        (self.live, self.shadow) = (live, shadow);
+        self.lists = std::mem::take(&mut other.lists);
         self.counts = other.counts;
         Ok(())
     }

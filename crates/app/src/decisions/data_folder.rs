@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use assay_model::Artifact;
-use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use super::record::ModelChange;
@@ -17,6 +16,8 @@ use crate::small_file::explain;
 const MODELS: &str = "models";
 /// The state as it was some while ago.
 const SNAPSHOT: &str = "snapshot";
+/// How files begin that are not whole yet; what a crash left of them is taken away by the next start.
+const UNFINISHED: &str = ".assay-unfinished-";
 
 /// A data folder.
 #[derive(Clone, Debug)]
@@ -88,13 +89,27 @@ impl DataFolder {
         let refused = |error: &io::Error| FolderError::System { path: path.display().to_string(), problem: explain(error) };
         let folder = path.parent().unwrap_or(&self.path);
         let written = fs::create_dir_all(folder).and_then(|()| {
-            let mut file = NamedTempFile::new_in(folder)?;
+            let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
             write(file.as_file_mut())?;
             file.as_file().sync_all()?;
             file.persist(path)?;
             File::open(folder)?.sync_all()
         });
         written.map_err(|error| refused(&error))
+    }
+
+    /// Takes away what a crash left.
+    pub fn take_leftovers_away(&self) -> Result<(), FolderError> {
+        for folder in [self.path.clone(), self.path.join(MODELS)] {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+                    let path = entry.path();
+                    fs::remove_file(&path)
+                        .map_err(|error| FolderError::System { path: path.display().to_string(), problem: explain(&error) })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn model_path(&self, sha256: &str) -> PathBuf {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
-use assay_engine::Policy;
+use assay_engine::{Model, Policy};
 use assay_features::Definition;
 use assay_journal::Reader;
 use assay_model::Artifact;
@@ -18,6 +18,7 @@ use super::figures::Figures;
 use super::fold::FoldError;
 use super::opening;
 use super::owner::Owner;
+use super::record::ModelChange;
 use super::scorer::{Scorer, Scorers};
 
 /// Requests that may wait for the owner; one more is told that there is too much to do.
@@ -87,6 +88,25 @@ pub enum Unavailable {
     /// The journal cannot be written.
     #[error("decisions cannot be written down, so none is made; the server stops, and its log says why")]
     Stopped,
+}
+
+/// Why a model does not decide.
+#[derive(Debug)]
+pub enum NotActivated {
+    /// It does not say how its features are made.
+    NoDefinition,
+    /// Its features are other ones, whose past must be folded first.
+    OtherDefinition(Box<Definition>),
+    /// It does not fit; a sentence.
+    Refused(String),
+    /// Nothing decides now.
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for NotActivated {
+    fn from(problem: Unavailable) -> Self {
+        Self::Unavailable(problem)
+    }
 }
 
 /// With what a data folder starts.
@@ -179,6 +199,20 @@ impl Desk {
         answer.blocking_recv().map_err(|_| Unavailable::Stopped)
     }
 
+    /// Lets a model decide from here on, if its definition is the one that decides; for a thread that may wait for the disk.
+    pub fn activate(&self, model: &StartModel, by: Option<String>) -> Result<(), NotActivated> {
+        let definition = opening::definition_of(model).map_err(|_| NotActivated::NoDefinition)?;
+        let open = self.open()?;
+        if definition.text != open.definition.text {
+            return Err(NotActivated::OtherDefinition(Box::new(definition)));
+        }
+        let change = ModelChange { by, ..opening::kept(&self.folder, model).map_err(NotActivated::Refused)? };
+        let model = Model::new(&change.label(), model.artifact.clone(), &open.definition.plan);
+        let model = model.map_err(|error| NotActivated::Refused(error.to_string()))?;
+        self.ask_waiting(move |owner, reply| owner.take_model(model, change, reply))?
+            .map_err(|error| NotActivated::Refused(error.to_string()))
+    }
+
     fn hand_in(&self, command: Command) -> Result<(), Unavailable> {
         self.open()?;
         self.commands.try_send(command).map_err(|error| match error {
@@ -204,6 +238,11 @@ impl Desk {
     /// One more reader, which the owner opened.
     pub(super) fn add_reader(&self, reader: Reader) {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+    }
+
+    /// The last entry that was written.
+    pub fn last_entry(&self) -> u64 {
+        self.figures.entries.get().try_into().unwrap_or(0)
     }
 
     /// Brings the figures up to date that only a look tells.

@@ -17,7 +17,7 @@ use super::reviews::OpenReviews;
 use super::transaction;
 
 /// What is before the first entry; of it only the sequence is looked at.
-const ORIGIN: Head = Head { sequence: 0, hash: [0; 32] };
+pub const ORIGIN: Head = Head { sequence: 0, hash: [0; 32] };
 /// How a snapshot begins.
 const MAGIC: &str = "assay snapshot 1";
 /// Bytes that the head of a snapshot may have.
@@ -332,7 +332,7 @@ impl State {
     /// Takes the features and the model of `other`, and keeps everything else.
     pub fn join(&mut self, other: Self) -> Result<(), ApplyError> {
         let mut engine = other.engine;
-        engine.take_over(&self.engine)?;
+        engine.take_over(&mut self.engine)?;
         self.engine = engine;
         self.model = other.model;
         Ok(())

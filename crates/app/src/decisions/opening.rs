@@ -14,10 +14,11 @@ use sha2::{Digest, Sha256};
 
 use super::data_folder::DataFolder;
 use super::desk::{Desk, Open, Phase, Start, StartModel};
-use super::fold::State;
+use super::fold::{ORIGIN, State};
 use super::owner::Owner;
 use super::record::{self, Activated, DefinitionChange, ModelChange, Part, PolicyChange};
 use super::scorer::Scorer;
+use super::snapshots;
 use crate::clock;
 
 /// How long a start waits for the process before it to let go of the journal.
@@ -31,6 +32,7 @@ pub fn open(start: Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     let reader = journal.reader().map_err(text)?;
     let change = kept(&start.folder, &start.model)?;
     let definition = definition_of(&start.model)?;
+    start.folder.take_leftovers_away().map_err(text)?;
     let began = clock::now();
     let progress = |done, of| desk.enter(Phase::Opening { done, of });
     let state = match State::open(&reader, &start.folder, progress).map_err(text)? {
@@ -46,6 +48,7 @@ pub fn open(start: Start, desk: &Arc<Desk>) -> Result<Owner, String> {
         "the journal is open"
     );
     desk.add_reader(reader);
+    snapshots::start(Arc::downgrade(desk), 0).map_err(text)?;
     let owner = Owner::new(journal, state, desk.clone());
     owner.publish();
     Ok(owner)
@@ -68,7 +71,7 @@ fn opened(folder: &DataFolder) -> Result<Journal, String> {
     }
 }
 
-/// A model whose file is in the data folder from here on.
+/// A model whose file is in the data folder from here on; the problem is a sentence.
 pub fn kept(folder: &DataFolder, model: &StartModel) -> Result<ModelChange, String> {
     let bytes = fs::read(&model.path).map_err(|error| format!("cannot read the model {}: {error}", model.path))?;
     let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -94,10 +97,9 @@ pub fn definition_of(model: &StartModel) -> Result<Definition, String> {
 /// A new journal: what a transaction is, which model decides, by which policy.
 fn begun(journal: &mut Journal, start: &Start, change: ModelChange, definition: Definition) -> Result<State, String> {
     let policy = start.policy.clone().unwrap_or_else(|| policy_of(&start.model));
-    let mut state = State::with(definition.clone(), change.clone(), &start.folder, journal.head()).map_err(text)?;
+    let mut state = State::with(definition.clone(), change.clone(), &start.folder, ORIGIN).map_err(text)?;
     // What was imported before belongs to the past of every feature.
     let reader = journal.reader().map_err(text)?;
-    state.at.sequence = 0;
     state.fold_features(&reader, u64::MAX).map_err(text)?;
     state.engine.apply(Event::Policy(policy.clone())).map_err(text)?;
     let known = reader.latest(Kind::Definition, u64::MAX, 1).map_err(text)?.pop();
@@ -140,8 +142,7 @@ fn activated(
     entries.push(entry(Kind::Model, Some(&*label), &*model));
     let reader = journal.reader().map_err(text)?;
     if is_other {
-        let mut other = State::with(definition, change, &start.folder, state.at).map_err(text)?;
-        other.at.sequence = 0;
+        let mut other = State::with(definition, change, &start.folder, ORIGIN).map_err(text)?;
         other.fold_features(&reader, u64::MAX).map_err(text)?;
         state.join(other).map_err(text)?;
     } else {

@@ -19,6 +19,7 @@ pub use problem::Problem;
 
 use super::answer::{self, Answer};
 use super::body;
+use super::models::Models;
 use super::progress::Progress;
 use super::refusal::Refusal;
 use super::worker::Worker;
@@ -81,6 +82,7 @@ pub enum Which {
 /// A call as it came.
 struct Asked {
     desk: Arc<Desk>,
+    models: Arc<Models>,
     /// The segment of the path that is a name or an id.
     name: String,
     query: String,
@@ -122,7 +124,8 @@ async fn answered(
     let place = if call == Call::Snooze { 4 } else { 3 };
     let name = head.uri.path().split('/').nth(place).unwrap_or_default();
     let name = percent_decode_str(name).decode_utf8().map_err(|_| Problem::NotFound)?.into_owned();
-    let asked = Asked { desk, name, query: head.uri.query().unwrap_or_default().to_owned(), key };
+    let models = worker.shared.models.clone();
+    let asked = Asked { desk, models, name, query: head.uri.query().unwrap_or_default().to_owned(), key };
     let limits = &worker.shared.settings.limits;
     match call {
         Call::Decide => {

@@ -69,7 +69,7 @@ pub async fn answer(
         }
         Endpoint::OpenApi => answer::json(shared.models.now().active.openapi.clone()),
         Endpoint::Decisions(call) => decisions::answer(call, key, request, worker, progress).await,
-        Endpoint::Models(call) => management::answer(call, request, worker, progress).await,
+        Endpoint::Models(call) => management::answer(call, key, request, worker, progress).await,
         Endpoint::Door(door) => doors::answer(door, request, worker, progress).await,
     }
 }

@@ -28,9 +28,10 @@ const OTHER: &str = "other";
 
 const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS, Method::DELETE];
 
-const STATUSES: [StatusCode; 18] = [
+const STATUSES: [StatusCode; 19] = [
     StatusCode::OK,
     StatusCode::CREATED,
+    StatusCode::ACCEPTED,
     StatusCode::NO_CONTENT,
     StatusCode::BAD_REQUEST,
     StatusCode::UNAUTHORIZED,

@@ -5,6 +5,7 @@
 
 mod book;
 mod figures;
+mod filling;
 mod lineup;
 mod loader;
 pub mod management;
@@ -26,11 +27,13 @@ use prometheus::Registry;
 
 use book::Book;
 use figures::Figures;
+use filling::Filling;
 use loader::Upload;
 use shadow::Queue;
 
-use crate::decisions::desk::Desk;
+use crate::decisions::desk::{Desk, NotActivated};
 use crate::model_folder::{FolderError, ModelFolder, State};
+use crate::threads::give_way;
 
 pub use lineup::Lineup;
 pub use model::Model;
@@ -48,6 +51,7 @@ pub struct Models {
     figures: Figures,
     /// Where decisions are made, by the active model.
     decisions: Option<Arc<Desk>>,
+    filling: Filling,
     shadows: Queue,
     uploads: SyncSender<Upload>,
     is_uploading: AtomicBool,
@@ -68,6 +72,7 @@ impl Models {
             folder: folder.map(Arc::new),
             limits,
             decisions,
+            filling: Filling::default(),
             shadows: Queue::start(figures.dropped.clone())?,
             figures,
             uploads,
@@ -102,11 +107,30 @@ impl Models {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes down what `decide` made of the book, and does it. May wait for the disk.
-    fn change(&self, decide: impl FnOnce(&Book) -> Result<State, Problem>) -> Result<(), Problem> {
+    /// Writes down what `decide` made of the book, and does it, for the holder of a key. May wait for the disk. A model that would decide by
+    /// another definition is active once its features have caught up.
+    fn change(
+        self: &Arc<Self>,
+        by: Option<String>,
+        decide: impl FnOnce(&Book) -> Result<State, Problem>,
+    ) -> Result<Changed, Problem> {
         let mut book = self.book();
         let state = decide(&book)?;
-        self.settle(&mut book, state)
+        if let Some(desk) = self.decisions.as_ref().filter(|_| state.active != book.state.active) {
+            let model = book.loaded(&state.active.name)?.clone();
+            // Whatever was to become active before is not any more.
+            self.filling.end();
+            match desk.activate(&model.start(), by.clone()) {
+                Ok(()) => {}
+                Err(NotActivated::OtherDefinition(definition)) => {
+                    filling::start(self, desk, &model, *definition, by)?;
+                    return Ok(Changed::Filling);
+                }
+                Err(problem) => return Err(not_activated(problem)),
+            }
+        }
+        self.settle(&mut book, state)?;
+        Ok(Changed::Done)
     }
 
     fn settle(&self, book: &mut Book, state: State) -> Result<(), Problem> {
@@ -162,19 +186,25 @@ impl Models {
     }
 }
 
-/// From here on, this thread runs when no other wants to: one that serves gets the core in the moment it has a request. Niceness alone would let
-/// it wait for milliseconds.
-fn give_way() {
-    #[cfg(target_os = "linux")]
-    {
-        use thread_priority::{
-            NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
-        };
-        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        // Where a sandbox refuses it, everything works, less smoothly.
-        if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
-            tracing::info!("threads beside those that serve do not give way to them: {error:?}");
+/// What came of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Changed {
+    /// It is made.
+    Done,
+    /// It is made once features have caught up.
+    Filling,
+}
+
+/// Says in the log what the answer does not.
+fn not_activated(problem: NotActivated) -> Problem {
+    match problem {
+        NotActivated::NoDefinition => Problem::NoDefinition,
+        NotActivated::Unavailable(problem) => problem.into(),
+        NotActivated::Refused(problem) => {
+            tracing::error!("a model cannot decide: {problem}");
+            Problem::CannotDecide
         }
+        NotActivated::OtherDefinition(_) => Problem::CannotDecide,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use assay_domain::Outcome;
 use assay_domain::decision::ReasonCode;
+use assay_domain::{Decision, Outcome};
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -92,8 +92,16 @@ pub async fn decide(asked: &Asked, body: &[u8], limit: usize) -> Result<Answer, 
 
 async fn ask(asked: &Asked, transactions: Vec<Transaction>) -> Result<Vec<Decided>, Refusal> {
     let now = clock::now();
-    let decided = asked.desk.ask(move |owner, reply| owner.decide(transactions, now, reply)).await;
-    Ok(decided.map_err(Problem::from)?)
+    let decided = asked.desk.ask(move |owner, reply| owner.decide(transactions, now, reply)).await.map_err(Problem::from)?;
+    let lineup = asked.models.now();
+    for made in decided.iter().filter_map(|one| if let Decided::Made(made) = one { Some(made) } else { None }) {
+        let Decision { model_version, row, probability, .. } = &made.decision;
+        // Models that score beside the one that decides get its rows.
+        if let (true, Some(probability)) = (lineup.active.label == **model_version, probability) {
+            asked.models.answered(&lineup, &lineup.active, row, &[*probability]);
+        }
+    }
+    Ok(decided)
 }
 
 fn made(decided: &Decided) -> Result<&Arc<Made>, Problem> {

@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::loader::Upload;
 use super::model::is_name;
-use super::{Book, Models, Problem, Uploading, not_written};
+use super::{Book, Changed, Models, Problem, Uploading, not_written};
 use crate::http::answer::{self, Answer};
 use crate::http::body;
 use crate::http::limits::UPLOAD_TIME;
@@ -60,13 +60,20 @@ struct RolloutSetting {
     percent: f64,
 }
 
-/// Answers `call`.
-pub async fn answer(call: Call, request: Request<Incoming>, worker: &Rc<Worker>, progress: &Rc<Progress>) -> Answer {
-    answered(call, request, worker, progress).await.unwrap_or_else(|refusal| answer::refusal(&refusal))
+/// Answers `call`; `key` is the id of the key it came with.
+pub async fn answer(
+    call: Call,
+    key: Option<String>,
+    request: Request<Incoming>,
+    worker: &Rc<Worker>,
+    progress: &Rc<Progress>,
+) -> Answer {
+    answered(call, key, request, worker, progress).await.unwrap_or_else(|refusal| answer::refusal(&refusal))
 }
 
 async fn answered(
     call: Call,
+    key: Option<String>,
     request: Request<Incoming>,
     worker: &Rc<Worker>,
     progress: &Rc<Progress>,
@@ -82,18 +89,19 @@ async fn answered(
     match call {
         Call::List => beside(move || Ok(list(&models))).await,
         Call::Show => beside(move || show(&models.book(), &models, &name)).await,
-        Call::Activate => beside(move || changed(&models, &name, |book| book.activated(&name))).await,
+        Call::Activate => switched(move || changed(&models, key, &name, |book| book.activated(&name))).await,
         Call::RollBack => {
             let roll_back = move || {
-                models.change(Book::rolled_back)?;
+                let changed = models.change(key, Book::rolled_back)?;
+                let filling = models.filling.now().map(|progress| progress.model.name.clone());
                 let book = models.book();
-                show(&book, &models, &book.state.active.name)
+                Ok((show(&book, &models, filling.as_deref().unwrap_or(&book.state.active.name))?, changed))
             };
-            beside(roll_back).await
+            switched(roll_back).await
         }
         Call::Shadow => {
             let ShadowSetting { on } = setting(incoming, worker, progress, "{\"on\": true} or {\"on\": false}").await?;
-            beside(move || changed(&models, &name, |book| book.shadowed(&name, on))).await
+            switched(move || changed(&models, key, &name, |book| book.shadowed(&name, on))).await
         }
         Call::RollOut => {
             const FORM: &str = "{\"percent\": 10}, with a number from 0 to 100";
@@ -101,7 +109,7 @@ async fn answered(
             if !(0.0..=100.0).contains(&percent) {
                 return Err(Problem::BadSetting(FORM).into());
             }
-            beside(move || changed(&models, &name, |book| book.rolled_out(&name, percent))).await
+            switched(move || changed(&models, key, &name, |book| book.rolled_out(&name, percent))).await
         }
         Call::Delete => beside(move || delete(&models, &name)).await,
         Call::Upload => upload(&models, head.uri.query(), incoming, worker, progress).await,
@@ -124,13 +132,24 @@ async fn setting<T: DeserializeOwned>(
     serde_json::from_slice(&body).map_err(|_| Problem::BadSetting(form).into())
 }
 
+/// The same for a change, which may be made later.
+async fn switched(work: impl FnOnce() -> Result<(Value, Changed), Problem> + Send + 'static) -> Result<Answer, Refusal> {
+    let (shown, changed) = spawn_blocking(work).await.map_err(|_| Refusal::Internal)??;
+    let mut answer = answer::json(shown.to_string());
+    if changed == Changed::Filling {
+        *answer.status_mut() = StatusCode::ACCEPTED;
+    }
+    Ok(answer)
+}
+
 fn changed(
-    models: &Models,
+    models: &Arc<Models>,
+    by: Option<String>,
     name: &str,
     decide: impl FnOnce(&Book) -> Result<crate::model_folder::State, Problem>,
-) -> Result<Value, Problem> {
-    models.change(decide)?;
-    show(&models.book(), models, name)
+) -> Result<(Value, Changed), Problem> {
+    let changed = models.change(by, decide)?;
+    Ok((show(&models.book(), models, name)?, changed))
 }
 
 /// What it did ends first, then its file goes, then the model: should the folder refuse, the model is still there to be deleted.
@@ -175,8 +194,13 @@ fn show(book: &Book, models: &Models, name: &str) -> Result<Value, Problem> {
         let lineup = models.now();
         let shadow = lineup.shadows.iter().find(|shadow| Arc::ptr_eq(&shadow.model, model));
         let rollout = book.state.rollout.as_ref().filter(|rollout| model.is(&rollout.model));
+        let filling = models.filling.now().filter(|progress| model.is(&progress.model));
+        if let Some((done, of)) = filling.as_ref().map(|progress| progress.entries()) {
+            about.insert("filling".into(), json!({ "done": done, "of": of }));
+        }
         let state = match (shadow, rollout) {
             _ if model.is(&book.state.active) => "active",
+            _ if filling.is_some() => "filling",
             (Some(_), _) => "shadow",
             (_, Some(_)) => "rollout",
             _ => "loaded",

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use thiserror::Error;
 
 use super::reason::Reason;
+use crate::decisions::desk::Unavailable;
 
 /// One reason. Names of models are the operator's own words, and not repeated either.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -59,6 +60,18 @@ pub enum Problem {
     /// A web page asked.
     #[error("web pages may not change models; ask with a client that sends no Origin")]
     FromPage,
+    /// Decisions need to know how features are made.
+    #[error(
+        "decisions are made here, and this model does not say how its features are made of transactions; train one with \
+         `assay train --definition`, or import it with --definition"
+    )]
+    NoDefinition,
+    /// Decisions cannot be made with it.
+    #[error("this model cannot decide in the place of the one that does; the log says why")]
+    CannotDecide,
+    /// Nothing can be decided now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
     /// What was decided could not be written down.
     #[error(
         "nothing was changed: the folder of models cannot be written; its permissions or its disk need a look, and the log says more"
@@ -73,6 +86,8 @@ impl Problem {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::BadName | Self::BadSetting(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoDefinition | Self::CannotDecide => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::FromPage => StatusCode::FORBIDDEN,
             Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotWritten => StatusCode::INTERNAL_SERVER_ERROR,
@@ -97,6 +112,9 @@ impl Problem {
             Self::NotInFolder => "model_not_in_folder",
             Self::BadSetting(_) => "bad_setting",
             Self::FromPage => "not_for_pages",
+            Self::NoDefinition => "model_without_definition",
+            Self::CannotDecide => "model_cannot_decide",
+            Self::Unavailable(_) => "decisions_unavailable",
             Self::NotWritten => "not_written",
         }
     }
@@ -119,6 +137,9 @@ impl Problem {
             Self::NotInFolder,
             Self::BadSetting("{\"percent\": 10}"),
             Self::FromPage,
+            Self::NoDefinition,
+            Self::CannotDecide,
+            Unavailable::Busy.into(),
             Self::NotWritten,
         ]
     }
