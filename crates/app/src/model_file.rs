@@ -82,10 +82,11 @@ pub fn open(path: &Path, limit: u64) -> Result<ModelFile, ModelFileError> {
     }
     let artifact = Artifact::read(&bytes).map_err(|problem| ModelFileError::Refused { path: name(), problem })?;
     check_definition(artifact.manifest()).map_err(|problem| ModelFileError::Contradiction { path: name(), problem })?;
-    Ok(ModelFile { artifact: artifact.into(), sha256: hexadecimal(&bytes) })
+    Ok(ModelFile { artifact: artifact.into(), sha256: sha256(&bytes) })
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// The checksum of bytes, in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a text takes what is written to it");
         text

@@ -151,7 +151,7 @@ impl Desk {
         let ours = desk.clone();
         let thread = thread::Builder::new().name("decisions".into()).spawn(move || {
             let ending = Ending(ours.clone());
-            match opening::open(start, &ours).and_then(|owner| owner.run(waiting)) {
+            match opening::open(&start, &ours).and_then(|owner| owner.run(waiting)) {
                 Ok(()) => ours.enter(Phase::Stopped { problem: None }),
                 Err(problem) => ours.enter(Phase::Stopped { problem: Some(problem) }),
             }
@@ -262,8 +262,7 @@ impl Desk {
         let mut command: Command = Box::new(Owner::end);
         while !matches!(*self.phase(), Phase::Stopped { .. }) {
             match self.commands.try_send(command) {
-                Ok(()) => break,
-                Err(mpsc::error::TrySendError::Closed(_)) => break,
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => break,
                 Err(mpsc::error::TrySendError::Full(back)) => command = back,
             }
             thread::sleep(std::time::Duration::from_millis(10));

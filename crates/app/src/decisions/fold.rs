@@ -8,13 +8,13 @@ use assay_engine::{ApplyError, Engine, Event, Model, Policy, Recorded, Refusal};
 use assay_features::Definition;
 use assay_journal::{Entry, Head, JournalError, Kind, Reader};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::data_folder::{DataFolder, FolderError};
 use super::record::{DefinitionChange, Disposition, Glance, Label, ListEntry, ModelChange, Part, PolicyChange};
 use super::reviews::OpenReviews;
 use super::transaction;
+use crate::model_file::sha256;
 
 /// What is before the first entry; of it only the sequence is looked at.
 pub const ORIGIN: Head = Head { sequence: 0, hash: [0; 32] };
@@ -242,17 +242,13 @@ impl State {
         if recorded.is_some_and(|recorded| recorded.outcome == Outcome::Review) {
             self.reviews.open(sequence, entry.id.unwrap_or_default());
         }
-        match (how, recorded) {
-            (How::Decide, Some(recorded)) => {
-                let made = self.engine.decide(&values, entry.id.unwrap_or_default(), entry.arrived).map_err(refused)?;
-                self.engine.correct(&made, recorded);
-                Ok(Some(made))
-            }
-            _ => {
-                self.engine.remember(&values, recorded).map_err(refused)?;
-                Ok(None)
-            }
+        if let (How::Decide, Some(recorded)) = (how, recorded) {
+            let made = self.engine.decide(&values, entry.id.unwrap_or_default(), entry.arrived).map_err(refused)?;
+            self.engine.correct(&made, recorded);
+            return Ok(Some(made));
         }
+        self.engine.remember(&values, recorded).map_err(refused)?;
+        Ok(None)
     }
 
     /// Gives the transaction of `entry` another label than an earlier entry, if any, gave it.
@@ -353,7 +349,7 @@ impl State {
         folder.write(path, |file| {
             let mut out = BufWriter::with_capacity(1 << 20, file);
             let head = serde_json::to_vec(&head)?;
-            writeln!(out, "{MAGIC} {}", digits(&Sha256::digest(&head)))?;
+            writeln!(out, "{MAGIC} {}", sha256(&head))?;
             out.write_all(&head)?;
             out.write_all(b"\n")?;
             self.engine.write_snapshot(&mut out)?;
@@ -366,7 +362,7 @@ impl State {
         let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
         let mut input = BufReader::with_capacity(1 << 20, file);
         let (magic, head) = (line(&mut input)?, line(&mut input)?);
-        if magic.trim_ascii_end() != format!("{MAGIC} {}", digits(&Sha256::digest(head.trim_ascii_end()))).as_bytes() {
+        if magic.trim_ascii_end() != format!("{MAGIC} {}", sha256(head.trim_ascii_end())).as_bytes() {
             return Err("it is damaged, or of another version".into());
         }
         let head: SnapshotHead = serde_json::from_slice(&head).map_err(|_| "its head is not understood".to_owned())?;
@@ -456,8 +452,4 @@ fn line(input: &mut impl BufRead) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     input.take(MAX_HEAD_BYTES).read_until(b'\n', &mut bytes).map_err(|error: io::Error| error.to_string())?;
     Ok(bytes)
-}
-
-fn digits(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,7 +10,6 @@ use assay_engine::policy::{ScoreKind, Step, Thresholds};
 use assay_engine::{Event, Policy};
 use assay_features::Definition;
 use assay_journal::{Journal, JournalError, Kind, NewEntry};
-use sha2::{Digest, Sha256};
 
 use super::data_folder::DataFolder;
 use super::desk::{Desk, Open, Phase, Start, StartModel};
@@ -20,6 +19,7 @@ use super::record::{self, Activated, DefinitionChange, ModelChange, Part, Policy
 use super::scorer::Scorer;
 use super::snapshots;
 use crate::clock;
+use crate::model_file::sha256;
 
 /// How long a start waits for the process before it to let go of the journal.
 const HANDOVER: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ const HANDOVER: Duration = Duration::from_secs(30);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Opens the journal and folds it, so that an owner can go on; the problem is a sentence.
-pub fn open(start: Start, desk: &Arc<Desk>) -> Result<Owner, String> {
+pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     let mut journal = opened(&start.folder)?;
     let reader = journal.reader().map_err(text)?;
     let change = kept(&start.folder, &start.model)?;
@@ -36,8 +36,8 @@ pub fn open(start: Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     let began = clock::now();
     let progress = |done, of| desk.enter(Phase::Opening { done, of });
     let state = match State::open(&reader, &start.folder, progress).map_err(text)? {
-        Some(state) => activated(state, &mut journal, &start, change, definition)?,
-        None => begun(&mut journal, &start, change, definition)?,
+        Some(state) => activated(state, &mut journal, start, change, definition)?,
+        None => begun(&mut journal, start, &change, definition)?,
     };
     tracing::info!(
         folder = %start.folder.path().display(),
@@ -74,7 +74,7 @@ fn opened(folder: &DataFolder) -> Result<Journal, String> {
 /// A model whose file is in the data folder from here on; the problem is a sentence.
 pub fn kept(folder: &DataFolder, model: &StartModel) -> Result<ModelChange, String> {
     let bytes = fs::read(&model.path).map_err(|error| format!("cannot read the model {}: {error}", model.path))?;
-    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = sha256(&bytes);
     if sha256 != model.sha256 {
         return Err(format!("the model {} was changed while it was read; try again", model.path));
     }
@@ -95,17 +95,17 @@ pub fn definition_of(model: &StartModel) -> Result<Definition, String> {
 }
 
 /// A new journal: what a transaction is, which model decides, by which policy.
-fn begun(journal: &mut Journal, start: &Start, change: ModelChange, definition: Definition) -> Result<State, String> {
+fn begun(journal: &mut Journal, start: &Start, change: &ModelChange, definition: Definition) -> Result<State, String> {
     let policy = start.policy.clone().unwrap_or_else(|| policy_of(&start.model));
-    let mut state = State::with(definition.clone(), change.clone(), &start.folder, ORIGIN).map_err(text)?;
+    let mut state = State::with(definition, change.clone(), &start.folder, ORIGIN).map_err(text)?;
     // What was imported before belongs to the past of every feature.
     let reader = journal.reader().map_err(text)?;
     state.fold_features(&reader, u64::MAX).map_err(text)?;
     state.engine.apply(Event::Policy(policy.clone())).map_err(text)?;
     let known = reader.latest(Kind::Definition, u64::MAX, 1).map_err(text)?.pop();
-    let described = record::json(&DefinitionChange { sql: definition.text });
+    let described = record::json(&DefinitionChange { sql: state.engine.features().definition().text.clone() });
     let is_new = known.is_none_or(|entry| entry.body != described);
-    let (label, model) = (change.label(), record::json(&change));
+    let (label, model) = (change.label(), record::json(change));
     let policy = record::json(&PolicyChange { part: Part::Live, policy: Some(policy), by: None });
     let arrived = clock::microseconds();
     let entry = |kind, id, body| NewEntry { kind, id, arrived, body, personal: None };
@@ -171,6 +171,7 @@ pub fn open_of(state: &State) -> Open {
 }
 
 /// A problem as its sentence.
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 pub fn text(problem: impl ToString) -> String {
     problem.to_string()
 }

@@ -3,14 +3,14 @@
 //! Whatever waits is done in one go and written as one group. Who asked is told when the group is on the disk; if it cannot be written, nobody
 //! is told anything but that, and the owner stops: what the disk holds is found out by the next start.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use assay_domain::{Decision, Value};
 use assay_engine::{ApplyError, Event, Refusal};
-use assay_journal::{Entry, Head, Journal, JournalError, Kind, NewEntry, Reader};
+use assay_journal::{Entry, Head, Journal, JournalError, Kind, NewEntry};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -44,9 +44,7 @@ pub struct Owner {
 struct Group {
     entries: Vec<Owned>,
     /// Where the entry of a transaction is among them.
-    transactions: HashMap<String, usize>,
-    /// Decisions among them, by place.
-    made: HashMap<usize, Arc<Made>>,
+    transactions: BTreeMap<String, usize>,
     waiting: Vec<Box<dyn FnOnce() + Send>>,
     began: Option<Instant>,
 }
@@ -58,11 +56,13 @@ struct Owned {
     arrived: i64,
     body: String,
     personal: Option<String>,
+    /// What is told of it, where it is a decision.
+    made: Option<Arc<Made>>,
 }
 
 impl Owned {
     fn new_entry(&self) -> NewEntry<'_> {
-        let Self { kind, id, arrived, body, personal } = self;
+        let Self { kind, id, arrived, body, personal, .. } = self;
         NewEntry { kind: *kind, id: id.as_deref(), arrived: *arrived, body, personal: personal.as_deref() }
     }
 }
@@ -215,9 +215,9 @@ impl Owner {
         let place = self.group.entries.len();
         let made = Arc::new(Made { decision, arrived });
         self.group.transactions.insert(transaction.id.clone(), place);
-        self.group.made.insert(place, made.clone());
         let Transaction { id, personal, .. } = transaction;
-        self.group.entries.push(Owned { kind: Kind::Decision, id: Some(id), arrived, body, personal });
+        let (kind, id) = (Kind::Decision, Some(id));
+        self.group.entries.push(Owned { kind, id, arrived, body, personal, made: Some(made.clone()) });
         self.group.began.get_or_insert(asked);
         Ok(Answer::Made(made))
     }
@@ -226,10 +226,10 @@ impl Owner {
     fn known(&self, transaction: &Transaction) -> Result<Option<Answer>, FoldError> {
         if let Some(&place) = self.group.transactions.get(&transaction.id) {
             let entry = &self.group.entries[place];
-            let made = &self.group.made[&place];
             let same = entry.personal == transaction.personal
                 && entry.body.strip_prefix("{\"transaction\":").is_some_and(|rest| rest.starts_with(&transaction.fields));
-            return Ok(Some(if same { Answer::Again(made.clone()) } else { Answer::Conflict }));
+            let made = entry.made.clone().filter(|_| same);
+            return Ok(Some(made.map_or(Answer::Conflict, Answer::Again)));
         }
         let Some(entry) = fold::find(self.journal.read(), &transaction.id)? else { return Ok(None) };
         let entry = fold::borrowed(&entry);
@@ -293,9 +293,8 @@ impl Owner {
     }
 
     /// Takes what a reviewer made of a decision: an entry of its own, and a label where it says what was true.
-    pub fn dispose(&mut self, id: String, disposition: Disposition, reply: Reply<Result<(), LabelProblem>>) {
-        let answer = self.dispose_one(id, &disposition);
-        match answer {
+    pub fn dispose(&mut self, id: String, disposition: &Disposition, reply: Reply<Result<(), LabelProblem>>) {
+        match self.dispose_one(id, disposition) {
             Ok(answer) => self.then(move || reply.send(answer)),
             Err(problem) => self.fail(problem.to_string()),
         }
@@ -447,11 +446,6 @@ impl Owner {
         self.desk.enter(Phase::Open(Arc::new(open)));
     }
 
-    /// What can be read of the journal, all groups that were written.
-    pub fn reader(&self) -> &Reader {
-        self.journal.read()
-    }
-
     /// The last entry that is on the disk.
     pub fn head(&self) -> Head {
         self.journal.head()
@@ -464,7 +458,7 @@ impl Owner {
     fn write(&mut self, kind: Kind, id: Option<String>, body: String, personal: Option<String>) {
         let arrived = clock::microseconds();
         self.group.began.get_or_insert_with(clock::now);
-        self.group.entries.push(Owned { kind, id, arrived, body, personal });
+        self.group.entries.push(Owned { kind, id, arrived, body, personal, made: None });
     }
 
     /// Does this once everything before it is on the disk, and never if that fails.
@@ -497,7 +491,6 @@ impl Owner {
         }
         self.group.entries.clear();
         self.group.transactions.clear();
-        self.group.made.clear();
         self.group.began = None;
     }
 

@@ -40,6 +40,7 @@ impl Truth {
 }
 
 /// A label.
+#[expect(clippy::struct_field_names, reason = "its name in JSON")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
     /// What became known.
@@ -54,6 +55,7 @@ pub struct Label {
 }
 
 /// What a reviewer made of a decision.
+#[expect(clippy::struct_field_names, reason = "its name in JSON")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disposition {
     /// What they found.

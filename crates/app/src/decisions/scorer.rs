@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use assay_domain::Decision;
 use assay_domain::decision::ReasonCode;
-use assay_engine::reasons::ReasonsError;
 use assay_engine::{Model, reasons};
 use assay_features::plan::Plan;
 use assay_journal::{Kind, Reader};
@@ -46,10 +45,7 @@ impl Scorer {
     /// Why it decided so; none where no model scored, or its scores cannot be explained.
     pub fn reasons(&self, decision: &Decision) -> Option<Vec<ReasonCode>> {
         let explainer = self.explainer.get_or_init(|| self.model.artifact().explainer().ok());
-        match reasons(&self.model, explainer.as_ref()?, decision, REASONS) {
-            Ok(reasons) => Some(reasons),
-            Err(ReasonsError::NotScored | ReasonsError::OtherModel { .. }) => None,
-        }
+        reasons(&self.model, explainer.as_ref()?, decision, REASONS).ok()
     }
 }
 

@@ -246,12 +246,11 @@ impl<'de> Visitor<'de> for Columns<'_> {
             if std::mem::replace(&mut given[place], true) {
                 problem.get_or_insert(TransactionError::Twice { column: schema.fields[place].name.clone() });
             }
-            match map.next_value_seed(Cell(schema.fields[place].kind))? {
-                Some(value) => values[place] = value,
-                None => {
-                    let column = schema.fields[place].name.clone();
-                    problem.get_or_insert(TransactionError::Kind { column, expected: expected(schema.fields[place].kind) });
-                }
+            let Field { name, kind, .. } = &schema.fields[place];
+            if let Some(value) = map.next_value_seed(Cell(*kind))? {
+                values[place] = value;
+            } else {
+                problem.get_or_insert(TransactionError::Kind { column: name.clone(), expected: expected(*kind) });
             }
         }
         Ok(())

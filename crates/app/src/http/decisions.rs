@@ -132,11 +132,14 @@ async fn answered(
             let body = body::read(incoming, worker, progress).await?;
             asking::decide(&asked, &body, limits.rows.get()).await
         }
-        Call::Label | Call::Dispose | Call::ChangePolicy(_) | Call::Snooze | Call::CreateList | Call::AddEntries => {
-            let body = body::read(incoming, worker, progress).await?;
-            changes::change(call, asked, &body, limits.rows.get()).await
-        }
-        Call::RemoveEntries | Call::Prune => {
+        Call::Label
+        | Call::Dispose
+        | Call::ChangePolicy(_)
+        | Call::Snooze
+        | Call::CreateList
+        | Call::AddEntries
+        | Call::RemoveEntries
+        | Call::Prune => {
             let body = body::read(incoming, worker, progress).await?;
             changes::change(call, asked, &body, limits.rows.get()).await
         }

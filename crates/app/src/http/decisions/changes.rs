@@ -124,7 +124,7 @@ async fn dispose(asked: Asked, body: &[u8]) -> Result<Answer, Refusal> {
     check_text("note", &note, DISPOSITION_FORM)?;
     let Asked { desk, name, key, .. } = asked;
     let (id, found) = (name.clone(), Disposition { disposition, reviewer, note, by: key });
-    desk.ask(move |owner, reply| owner.dispose(id, found, reply)).await.map_err(Problem::from)?.map_err(Problem::from)?;
+    desk.ask(move |owner, reply| owner.dispose(id, &found, reply)).await.map_err(Problem::from)?.map_err(Problem::from)?;
     json_of(&json!({ "decision_id": name, "disposition": disposition, "label": disposition.truth() }))
 }
 

@@ -30,6 +30,7 @@ struct Decisions {
 }
 
 /// A page of reviews.
+#[expect(clippy::struct_field_names, reason = "its name in JSON")]
 #[derive(Serialize)]
 struct Reviews {
     open: usize,

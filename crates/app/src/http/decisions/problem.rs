@@ -99,12 +99,19 @@ impl Problem {
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NoDataFolder | Self::NotFound | Self::NoRule | Self::NoShadow | Self::NoList => StatusCode::NOT_FOUND,
-            Self::Label(LabelProblem::Unknown) => StatusCode::NOT_FOUND,
+            Self::NoDataFolder
+            | Self::NotFound
+            | Self::NoRule
+            | Self::NoShadow
+            | Self::NoList
+            | Self::Label(LabelProblem::Unknown)
+            | Self::Apply(ApplyError::List(ListError::Unknown)) => StatusCode::NOT_FOUND,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Conflict | Self::Imported | Self::PolicyMoved | Self::VersionTaken => StatusCode::CONFLICT,
-            Self::Apply(ApplyError::List(ListError::Exists | ListError::InUse)) => StatusCode::CONFLICT,
-            Self::Apply(ApplyError::List(ListError::Unknown)) => StatusCode::NOT_FOUND,
+            Self::Conflict
+            | Self::Imported
+            | Self::PolicyMoved
+            | Self::VersionTaken
+            | Self::Apply(ApplyError::List(ListError::Exists | ListError::InUse)) => StatusCode::CONFLICT,
             Self::Apply(_) | Self::Policy(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::FromPage => StatusCode::FORBIDDEN,
             Self::Unreadable => StatusCode::INTERNAL_SERVER_ERROR,

@@ -86,10 +86,9 @@ impl Problem {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::BadName | Self::BadSetting(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NoDefinition | Self::CannotDecide => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::FromPage => StatusCode::FORBIDDEN,
-            Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Refused(_) | Self::NoDefinition | Self::CannotDecide => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotWritten => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::CONFLICT,
         }
