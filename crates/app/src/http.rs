@@ -35,6 +35,7 @@ pub use cors::AllowedOrigins;
 pub use doors::bodies;
 pub use guard::Access;
 pub use limits::{FINISH, Limits};
+pub use listener::{InheritedError, inherited};
 pub use metrics::registered;
 pub use models::{ModelArguments, OpenError, open};
 pub use server::{Data, ServerError, Settings, serve};

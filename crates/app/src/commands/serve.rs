@@ -1,6 +1,7 @@
 //! `assay serve`: puts a model behind HTTP.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,7 +39,8 @@ pub struct Serve {
     #[arg(long, value_name = "FILE", requires = "data_dir")]
     policy: Option<PathBuf>,
 
-    /// Address and port to listen on; port 0 takes a free one, named in the first log line [default: 127.0.0.1:5000].
+    /// Address and port to listen on; port 0 takes a free one, named in the first log line [default: 127.0.0.1:5000]. A socket that a
+    /// supervisor such as systemd hands over is listened on instead.
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     bind: Option<SocketAddr>,
 
@@ -128,6 +130,12 @@ pub enum ServeError {
     /// There is no model in SageMaker's folder.
     #[error(transparent)]
     Model(#[from] ModelFileError),
+    /// A supervisor's socket cannot be served.
+    #[error(transparent)]
+    Inherited(#[from] http::InheritedError),
+    /// The operating system does not say where a supervisor listens.
+    #[error("the socket that the supervisor holds has no address: {0}")]
+    Held(#[from] io::Error),
     /// There is no policy to start with.
     #[error("cannot use the policy {path}: {problem}")]
     Policy {
@@ -151,7 +159,9 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
     if sagemaker && Duration::from_secs(serve.drain_seconds.into()) + http::FINISH >= SAGEMAKER_PATIENCE {
         return Err(ServeError::DrainTooLong);
     }
-    let bind = serve.bind.unwrap_or_else(|| default_address(sagemaker));
+    let inherited = http::inherited()?;
+    let held = inherited.as_ref().map(TcpListener::local_addr).transpose()?;
+    let bind = held.or(serve.bind).unwrap_or_else(|| default_address(sagemaker));
     // SageMaker lets nobody but itself reach its containers, and has no way to show a key.
     let access = access(serve.keys.as_deref(), bind, serve.insecure || sagemaker)?;
     let tls = serve
@@ -165,6 +175,7 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
     let data = serve.data_dir.as_deref().map(|folder| Data { folder: DataFolder::at(folder), policy });
     let settings = Settings {
         bind,
+        inherited,
         origins,
         drain: Duration::from_secs(serve.drain_seconds.into()),
         threads: serve.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),

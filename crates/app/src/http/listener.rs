@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 
+use listenfd::ListenFd;
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 
@@ -16,6 +17,32 @@ const BACKLOG: i32 = 4096;
 pub struct ListenError {
     address: SocketAddr,
     problem: String,
+}
+
+/// The socket that a supervisor listens on for us, as systemd does for a unit with a socket (`LISTEN_FDS`): it stays open over a restart, and who
+/// connects meanwhile waits in it.
+pub fn inherited() -> Result<Option<TcpListener>, InheritedError> {
+    let mut handed = ListenFd::from_env();
+    if handed.len() > 1 {
+        return Err(InheritedError("it handed over several sockets, and one is served; leave one ListenStream".into()));
+    }
+    let listener = handed.take_tcp_listener(0).map_err(|error| InheritedError(format!("{error}; hand over a TCP socket")))?;
+    if let Some(listener) = &listener {
+        listener.set_nonblocking(true).map_err(|error| InheritedError(error.to_string()))?;
+    }
+    Ok(listener)
+}
+
+/// Why a socket that a supervisor handed over cannot be served.
+#[derive(Debug, Error)]
+#[error("cannot serve on the socket that the supervisor holds: {0}")]
+pub struct InheritedError(String);
+
+/// A listener for each thread, all on the one socket that was handed over.
+pub fn shared(listener: TcpListener, count: NonZeroUsize) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = (1..count.get()).map(|_| listener.try_clone()).collect::<io::Result<Vec<_>>>()?;
+    listeners.push(listener);
+    Ok(listeners)
 }
 
 /// As many listeners on one address as there are threads; the kernel spreads connections over them.

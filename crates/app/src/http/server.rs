@@ -18,7 +18,7 @@ use super::cors::{AllowedOrigins, OriginError};
 use super::guard::{Access, Guard};
 use super::lifecycle::Lifecycle;
 use super::limits::{Limits, REFUSED_CONNECTIONS};
-use super::listener::{ListenError, listen};
+use super::listener::{ListenError, listen, shared};
 use super::metrics::Metrics;
 use super::models::{Models, Opened};
 use super::tls::{Tls, TlsFiles};
@@ -30,6 +30,8 @@ use crate::decisions::desk::{Desk, Start};
 pub struct Settings {
     /// Where to listen.
     pub bind: SocketAddr,
+    /// The socket that a supervisor listens on for us.
+    pub inherited: Option<net::TcpListener>,
     /// Whose pages may call `/predict`.
     pub origins: AllowedOrigins,
     /// How long to keep serving after SIGTERM.
@@ -90,13 +92,16 @@ pub struct Shared {
 /// Serves `models` until SIGTERM or SIGINT, and returns when the last request has been answered.
 /// With a place for `data`, transactions are decided too.
 pub fn serve(
-    settings: Settings,
+    mut settings: Settings,
     access: Access,
     tls: Option<TlsFiles>,
     models: Opened,
     data: Option<Data>,
 ) -> Result<(), ServerError> {
-    let listeners = listen(settings.bind, settings.threads)?;
+    let listeners = match settings.inherited.take() {
+        Some(listener) => shared(listener, settings.threads)?,
+        None => listen(settings.bind, settings.threads)?,
+    };
     let address = listeners[0].local_addr()?;
     let shared = Arc::new(Shared::new(settings, access, tls, models, data)?);
     let runtime = local_runtime()?;
