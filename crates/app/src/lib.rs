@@ -56,6 +56,7 @@ enum Command {
     Serve(Box<commands::serve::Serve>),
     Health(commands::health::Health),
     Keys(commands::keys::Keys),
+    Doctor(commands::doctor::Doctor),
 }
 
 /// Does what the command line asks for, and says whether it worked.
@@ -69,6 +70,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => commands::serve::run(&arguments).map_err(Into::into),
         Command::Health(arguments) => commands::health::run(&arguments),
         Command::Keys(arguments) => commands::keys::run(&arguments),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -38,6 +38,13 @@ pub struct Health {
     tls_cert: Option<PathBuf>,
 }
 
+impl Health {
+    /// Of a server without TLS.
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, tls_cert: None }
+    }
+}
+
 /// Says nothing when all is well.
 pub fn run(arguments: &Health) -> Result<(), Failure> {
     let tls = arguments.tls_cert.as_deref().map(client).transpose()?;

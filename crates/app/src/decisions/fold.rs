@@ -358,6 +358,11 @@ impl State {
         Ok(())
     }
 
+    /// The state that the snapshot of a folder holds; the problem is a sentence.
+    pub fn of_snapshot(folder: &DataFolder) -> Result<Self, String> {
+        Self::from_snapshot(&folder.snapshot(), folder)
+    }
+
     fn from_snapshot(path: &Path, folder: &DataFolder) -> Result<Self, String> {
         let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
         let mut input = BufReader::with_capacity(1 << 20, file);
