@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod deciding;
 mod support;
 
 use std::fs;
@@ -9,60 +10,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use assay_features::Definition;
-use assay_model::linear::Term;
-use assay_model::manifest::{Baseline, GoldenRow, Learner, Threshold, Training};
-use assay_model::{Artifact, Calibration, Feature, FeatureKind, Linear, Manifest};
+use deciding::{BY_AMOUNT, BY_PAST, TABLE, decide, model, payment, until};
 use serde_json::{Value, json};
-use support::{LOOK_INTERVAL, LOOKS, Random, Server};
-
-const TABLE: &str = "CREATE TABLE payments (id TEXT PRIMARY KEY, at TIMESTAMP NOT NULL, customer BIGINT NOT NULL, amount DOUBLE NOT NULL, \
-    fraud BOOLEAN) WITH (event_time = 'at', label = 'fraud', label_delay = '1 day');";
-const BY_AMOUNT: &str = "CREATE VIEW features AS SELECT amount, sum(amount) OVER recent AS spent FROM payments \
-    WINDOW recent AS (PARTITION BY customer ORDER BY at RANGE BETWEEN INTERVAL '3 days' PRECEDING AND CURRENT ROW)";
-const BY_PAST: &str = "CREATE VIEW features AS SELECT amount, count(*) OVER recent AS payments_30d, \
-    avg(CAST(fraud AS INT)) OVER known AS risk FROM payments \
-    WINDOW recent AS (PARTITION BY customer ORDER BY at RANGE BETWEEN INTERVAL '30 days' PRECEDING AND CURRENT ROW), \
-    known AS (PARTITION BY customer ORDER BY at RANGE BETWEEN INTERVAL '40 days' PRECEDING AND INTERVAL '1 day' PRECEDING)";
-
-/// A linear model of the features of `sql`.
-fn model(sql: &str) -> Vec<u8> {
-    let definition = Definition::parse(sql, "test").unwrap();
-    let names = definition.plan.features.iter().map(|feature| feature.name.clone());
-    let features: Vec<Feature> = names.map(|name| Feature { name, kind: FeatureKind::Number, missing_seen: true }).collect();
-    let term = |feature| Term { feature, level: None, coefficient: 0.03 / (feature + 1) as f64, when_missing: 0.0 };
-    let manifest = Manifest {
-        made_by: "assay test".into(),
-        learner: Learner::Logistic,
-        label: "fraud".into(),
-        golden: vec![GoldenRow { row: vec![Some(0.5); features.len()], probability: 0.0 }],
-        linear: Some(Linear { intercept: -3.0, terms: (0..features.len()).map(term).collect() }),
-        features,
-        fingerprint: String::new(),
-        training: Training::default(),
-        quality: std::collections::BTreeMap::new(),
-        calibration: Calibration::None,
-        genuine_kept: None,
-        threshold: Threshold { probability: 0.5, ..Threshold::default() },
-        baseline: Baseline::default(),
-        definition: Some(sql.to_owned()),
-        imported: None,
-    };
-    Artifact::build(manifest, "").unwrap().1
-}
-
-/// A payment of one of a few customers, some hours after the one before.
-fn payment(number: u64, random: &mut Random) -> Value {
-    let hours = number / 4;
-    let at = format!("2026-0{}-{:02}T{:02}:{:02}:00Z", 1 + hours / 24 / 28, 1 + hours / 24 % 28, hours % 24, number % 4 * 15);
-    json!({ "id": format!("p{number}"), "at": at, "customer": random.below(7), "amount": (random.unit() * 200.0).round() })
-}
-
-fn decide(server: &Server, payment: &Value) -> Value {
-    let reply = server.ask("POST", "/v1/decisions", payment.to_string().as_bytes());
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    reply.json()
-}
+use support::{Random, Server};
 
 fn serve(models: &Path, first: &str, data: &Path) -> Server {
     let first = models.join(format!("{first}.model"));
@@ -78,17 +28,6 @@ fn serve(models: &Path, first: &str, data: &Path) -> Server {
     ]);
     until(&server, "/ready", |reply| reply["status"] == "ready");
     server
-}
-
-fn until(server: &Server, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..LOOKS {
-        let found = server.ask("GET", path, b"").json();
-        if wanted(&found) {
-            return found;
-        }
-        thread::sleep(LOOK_INTERVAL);
-    }
-    panic!("{path}: {}", server.log());
 }
 
 #[test]
@@ -133,7 +72,10 @@ fn a_model_with_another_definition_joins_with_all_of_the_past_and_nothing_is_los
     let after: Vec<Value> = payments[first..].iter().map(|payment| decide(&server, payment)).collect();
 
     // A server that has had the other model from the beginning says the same, bit for bit.
-    let control = serve(&models, "past", &folder.path().join("control"));
+    let others = folder.path().join("models of the other");
+    fs::create_dir(&others).unwrap();
+    fs::copy(models.join("past.model"), others.join("past.model")).unwrap();
+    let control = serve(&others, "past", &folder.path().join("control"));
     for (number, payment) in payments[..900].iter().enumerate() {
         decide(&control, payment);
         if number % 50 == 0 {

@@ -39,6 +39,11 @@ pub struct Serve {
     #[arg(long, value_name = "FILE", requires = "data_dir")]
     policy: Option<PathBuf>,
 
+    /// Days that decisions and everything else in the data folder are kept; what is older is cut off, and a checkpoint stands in its place. An id
+    /// that was cut off is not known any more [default: for ever].
+    #[arg(long, value_name = "DAYS", requires = "data_dir", value_parser = days)]
+    keep_days: Option<Duration>,
+
     /// Address and port to listen on; port 0 takes a free one, named in the first log line [default: 127.0.0.1:5000]. A socket that a
     /// supervisor such as systemd hands over is listened on instead.
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
@@ -172,7 +177,7 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
         .transpose()?;
     let models = http::open(&serve.models, path.as_deref())?;
     let policy = serve.policy.as_deref().map(policy).transpose()?;
-    let data = serve.data_dir.as_deref().map(|folder| Data { folder: DataFolder::at(folder), policy });
+    let data = serve.data_dir.as_deref().map(|folder| Data { folder: DataFolder::at(folder), policy, keep: serve.keep_days });
     let settings = Settings {
         bind,
         inherited,
@@ -224,6 +229,12 @@ fn access(keys: Option<&Path>, bind: SocketAddr, may_be_open: bool) -> Result<Ac
 fn default_address(sagemaker: bool) -> SocketAddr {
     let (address, port) = if sagemaker { (Ipv4Addr::UNSPECIFIED, SAGEMAKER_PORT) } else { (Ipv4Addr::LOCALHOST, 5000) };
     (address, port).into()
+}
+
+/// Whole or broken days, more than none.
+fn days(text: &str) -> Result<Duration, String> {
+    let days = text.parse::<f64>().ok().filter(|days| *days > 0.0).ok_or("not a number of days above 0")?;
+    Duration::try_from_secs_f64(days * 86_400.0).map_err(|_| "more days than there are".into())
 }
 
 /// An address of this machine and a port, as `--bind` takes it.

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use assay_engine::{Model, Policy};
@@ -117,6 +118,8 @@ pub struct Start {
     pub model: StartModel,
     /// The policy where the journal has none yet.
     pub policy: Option<Policy>,
+    /// How long entries are kept, if not for ever.
+    pub keep: Option<Duration>,
 }
 
 /// A model and what it is called.
@@ -265,7 +268,7 @@ impl Desk {
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => break,
                 Err(mpsc::error::TrySendError::Full(back)) => command = back,
             }
-            thread::sleep(std::time::Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(10));
         }
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = thread.join();

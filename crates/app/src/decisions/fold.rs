@@ -18,6 +18,8 @@ use crate::model_file::sha256;
 
 /// What is before the first entry; of it only the sequence is looked at.
 pub const ORIGIN: Head = Head { sequence: 0, hash: [0; 32] };
+/// Where checkpoints are, in the data folder; each is called after the last entry that it holds.
+pub const CHECKPOINTS: &str = "checkpoints";
 /// How a snapshot begins.
 const MAGIC: &str = "assay snapshot 1";
 /// Bytes that the head of a snapshot may have.
@@ -379,7 +381,8 @@ impl State {
         Ok(Self { engine, model: head.model, reviews: head.reviews, at, coming: None })
     }
 
-    fn from_checkpoint(cut: &Entry, folder: &DataFolder) -> Result<Self, FoldError> {
+    /// The state that a cut left to go on from.
+    pub fn from_checkpoint(cut: &Entry, folder: &DataFolder) -> Result<Self, FoldError> {
         #[derive(Deserialize)]
         struct CutBody {
             through: u64,

@@ -17,7 +17,7 @@ use super::fold::{ORIGIN, State};
 use super::owner::Owner;
 use super::record::{self, Activated, DefinitionChange, ModelChange, Part, PolicyChange};
 use super::scorer::Scorer;
-use super::snapshots;
+use super::{retention, snapshots};
 use crate::clock;
 use crate::model_file::sha256;
 
@@ -49,6 +49,9 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     );
     desk.add_reader(reader);
     snapshots::start(Arc::downgrade(desk), 0).map_err(text)?;
+    if let Some(keep) = start.keep {
+        retention::start(Arc::downgrade(desk), keep).map_err(text)?;
+    }
     let owner = Owner::new(journal, state, desk.clone());
     owner.publish();
     Ok(owner)

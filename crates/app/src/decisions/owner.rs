@@ -429,6 +429,29 @@ impl Owner {
         }
     }
 
+    /// Cuts off what arrived before the first entry that arrived at `since` or later; `state` says where to go on from.
+    pub fn retain(&mut self, since: i64, state: &str, reply: Reply<()>) {
+        self.commit();
+        if self.failed.is_some() {
+            return;
+        }
+        match self.journal.retain(since, clock::microseconds(), state) {
+            Ok(_) => {
+                self.state.at = self.journal.head();
+                reply.send(());
+            }
+            Err(problem) => self.fail(problem.to_string()),
+        }
+    }
+
+    /// Deletes some of what was cut off; whether some is left.
+    pub fn sweep(&mut self, most: u64, reply: Reply<bool>) {
+        match self.journal.sweep(most) {
+            Ok(is_left) => reply.send(is_left),
+            Err(problem) => self.fail(problem.to_string()),
+        }
+    }
+
     /// The entry of a transaction; what is in the group is written first.
     fn written(&mut self, id: &str) -> Result<Option<Entry>, FoldError> {
         if self.group.transactions.contains_key(id) || self.group.entries.iter().any(|entry| entry.id.as_deref() == Some(id)) {

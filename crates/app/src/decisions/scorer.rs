@@ -10,7 +10,7 @@ use assay_journal::{Kind, Reader};
 use assay_model::explain::Explainer;
 
 use super::data_folder::DataFolder;
-use super::fold::{self, FoldError};
+use super::fold::{self, FoldError, State};
 use super::record::{DefinitionChange, ModelChange};
 
 /// Reasons that are given for a decision.
@@ -59,15 +59,24 @@ impl Scorers {
         if let Some(known) = self.known(label) {
             return Ok(Some(known));
         }
-        let Some(entry) = reader.find(Kind::Model, label)? else { return Ok(None) };
+        let Some(entry) = reader.find(Kind::Model, label)? else { return self.of_checkpoint(label, reader, folder) };
         let change: ModelChange = fold::body(&fold::borrowed(&entry))?;
-        let Some(plan) = plan_before(entry.sequence, reader)? else { return Ok(None) };
+        let Some(plan) = plan_before(entry.sequence, reader, folder)? else { return Ok(None) };
         let artifact = folder.model(&change)?;
         let model = Model::new(label, artifact, &plan)
             .map_err(|error| FoldError::Apply { sequence: entry.sequence, problem: error.into() })?;
         let scorer = Arc::new(Scorer::new(model));
         self.keep(scorer.clone());
         Ok(Some(scorer))
+    }
+
+    /// The model that decided when old entries were cut off.
+    fn of_checkpoint(&self, label: &str, reader: &Reader, folder: &DataFolder) -> Result<Option<Arc<Scorer>>, FoldError> {
+        let Some(cut) = reader.latest(Kind::Cut, u64::MAX, 1)?.pop() else { return Ok(None) };
+        let state = State::from_checkpoint(&cut, folder)?;
+        let scorer = Arc::new(Scorer::new(state.engine.model().clone()));
+        self.keep(scorer.clone());
+        Ok((scorer.label() == label).then_some(scorer))
     }
 
     /// Keeps a model for questions.
@@ -87,8 +96,11 @@ impl Scorers {
 }
 
 /// What the definition before an entry asked for.
-fn plan_before(sequence: u64, reader: &Reader) -> Result<Option<Plan>, FoldError> {
-    let Some(entry) = reader.latest(Kind::Definition, sequence, 1)?.pop() else { return Ok(None) };
+fn plan_before(sequence: u64, reader: &Reader, folder: &DataFolder) -> Result<Option<Plan>, FoldError> {
+    let Some(entry) = reader.latest(Kind::Definition, sequence, 1)?.pop() else {
+        let Some(cut) = reader.latest(Kind::Cut, u64::MAX, 1)?.pop() else { return Ok(None) };
+        return Ok(Some(State::from_checkpoint(&cut, folder)?.engine.features().definition().plan.clone()));
+    };
     let change: DefinitionChange = fold::body(&fold::borrowed(&entry))?;
     Ok(Some(fold::parsed(&change.sql, entry.sequence)?.plan))
 }

@@ -48,6 +48,8 @@ pub struct Data {
     pub folder: DataFolder,
     /// The policy of a new one.
     pub policy: Option<Policy>,
+    /// How long entries are kept, if not for ever.
+    pub keep: Option<Duration>,
 }
 
 /// Why the server did not start or stopped.
@@ -189,8 +191,8 @@ fn announce(shared: &Shared, address: SocketAddr) {
 impl Shared {
     fn new(settings: Settings, access: Access, tls: Option<TlsFiles>, models: Opened, data: Option<Data>) -> io::Result<Self> {
         let metrics = Metrics::new();
-        let decisions = data.map(|Data { folder, policy }| {
-            let start = Start { folder, model: models.active(), policy };
+        let decisions = data.map(|Data { folder, policy, keep }| {
+            let start = Start { folder, model: models.active(), policy, keep };
             Desk::start(start, &metrics.registry())
         });
         let decisions = decisions.transpose()?;

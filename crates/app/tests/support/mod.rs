@@ -210,7 +210,9 @@ impl Server {
                 kept.push('\n');
             }
         });
-        let address = address.recv_timeout(PATIENCE).expect("the server says where it listens").parse().unwrap();
+        let told = address.recv_timeout(PATIENCE);
+        let told = told.unwrap_or_else(|_| panic!("the server does not say where it listens: {}", log.lock().unwrap()));
+        let address = told.parse().unwrap();
         Self { child, address, log, reading: Some(reading), _folder: folder }
     }
 

@@ -1,0 +1,93 @@
+//! What is older than it may be kept goes, behind a checkpoint: the state as of the last entry that goes, from which everything can go on.
+
+use std::fs;
+use std::io;
+use std::sync::Weak;
+use std::thread;
+use std::time::Duration;
+
+use assay_journal::Entry;
+use serde_json::json;
+
+use super::desk::{Desk, Phase};
+use super::fold::{CHECKPOINTS, CutState, FoldError, How, State};
+use crate::clock;
+use crate::threads::give_way;
+
+/// How often it is looked whether something is too old.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How often it is looked whether the server still decides.
+const SHORT: Duration = Duration::from_millis(200);
+/// Entries that are deleted between two groups.
+const SWEPT_AT_ONCE: u64 = 2_000;
+/// Between two deletions: others want the disk too.
+const SWEEP_PAUSE: Duration = Duration::from_millis(20);
+
+/// Keeps entries no longer than `keep`, for as long as somebody decides.
+pub fn start(desk: Weak<Desk>, keep: Duration) -> io::Result<()> {
+    let look = move || {
+        give_way();
+        let mut waited = LOOK_INTERVAL.min(keep);
+        loop {
+            let Some(desk) = desk.upgrade() else { return };
+            match *desk.phase() {
+                Phase::Stopped { .. } => return,
+                Phase::Open(_) if waited >= LOOK_INTERVAL.min(keep) => {
+                    waited = Duration::ZERO;
+                    match cut(&desk, keep) {
+                        Ok(None) => {}
+                        Ok(Some(last)) => tracing::info!(last, "entries that were too old were cut off the journal"),
+                        Err(problem) => tracing::error!("what is too old could not be cut off: {problem}"),
+                    }
+                }
+                _ => {}
+            }
+            drop(desk);
+            thread::sleep(SHORT);
+            waited += SHORT;
+        }
+    };
+    thread::Builder::new().name("retention".into()).spawn(look).map(drop)
+}
+
+/// Cuts off what is too old; tells the last entry that went.
+fn cut(desk: &Desk, keep: Duration) -> Result<Option<u64>, FoldError> {
+    let since = clock::microseconds().saturating_sub(i64::try_from(keep.as_micros()).unwrap_or(i64::MAX));
+    let Some(state) = desk.read(|reader| as_of(since, reader, desk))? else { return Ok(None) };
+    let last = state.at.sequence;
+    let checkpoint = format!("{CHECKPOINTS}/{last}");
+    state.write_snapshot(&desk.folder, &desk.folder.path().join(&checkpoint))?;
+    let told = json!(CutState { checkpoint: checkpoint.clone() }).to_string();
+    if desk.ask_waiting(move |owner, reply| owner.retain(since, &told, reply)).is_err() {
+        return Ok(None);
+    }
+    while let Ok(true) = desk.ask_waiting(|owner, reply| owner.sweep(SWEPT_AT_ONCE, reply)) {
+        thread::sleep(SWEEP_PAUSE);
+    }
+    // The checkpoints before it are of entries that nobody can go on from any more.
+    for entry in fs::read_dir(desk.folder.path().join(CHECKPOINTS)).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().parse::<u64>().is_ok_and(|sequence| sequence < last) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(Some(last))
+}
+
+/// The state before the first entry that arrived at `since` or later; none if nothing is before it, or nothing after.
+fn as_of(since: i64, reader: &assay_journal::Reader, desk: &Desk) -> Result<Option<State>, FoldError> {
+    const STEP: u64 = 10_000;
+    let Some(mut state) = State::begin(reader, &desk.folder)? else { return Ok(None) };
+    let began = state.at.sequence;
+    let mut is_over = false;
+    while !is_over {
+        let after = state.at.sequence;
+        let fold = |entry: &Entry<&str>| -> Result<(), FoldError> {
+            is_over |= entry.arrived >= since;
+            if is_over { Ok(()) } else { state.fold(entry, reader, &desk.folder, How::Remember).map(drop) }
+        };
+        if reader.replay(after, STEP, fold)? == 0 {
+            return Ok(None);
+        }
+    }
+    Ok((state.at.sequence > began).then_some(state))
+}
