@@ -14,6 +14,7 @@ mod pinned;
 mod small_file;
 mod threads;
 mod watch;
+mod webhooks;
 
 #[cfg(feature = "training")]
 mod flag_values;

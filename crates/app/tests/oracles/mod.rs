@@ -17,7 +17,7 @@ pub fn ask(script: &str, arguments: &[&Path]) -> Value {
 }
 
 /// The project's own Python, or the one that `ASSAY_PYTHON` names.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin/python");
     let python = std::env::var_os("ASSAY_PYTHON").map_or_else(own, PathBuf::from);
     assert!(

@@ -1,0 +1,173 @@
+//! Who else wants to know? Tells other systems what came into the journal, in its order, signed, until they have taken it.
+//!
+//! The [`file`] says who wants what. A [`worker`] for each reads the journal behind its own [`place`], makes [`message`]s of entries and lets
+//! a [`sender`] hand them over; [`patience`] says how long it tries. docs/webhooks.md is what receivers may rely on.
+
+mod figures;
+pub mod file;
+mod message;
+mod patience;
+mod place;
+mod sender;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use prometheus::Registry;
+use thiserror::Error;
+use ureq::Agent;
+
+use crate::clock;
+use crate::decisions::data_folder::DataFolder;
+use crate::watch::{Content, watch};
+use figures::Figures;
+use file::Hook;
+use patience::Patience;
+use worker::{Ending, Worker};
+
+/// How long an end waits for deliveries that are under way. One that takes longer is left, and repeated after the next start.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it looks.
+const STOP_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Why there can be no webhooks.
+#[derive(Debug, Error)]
+pub enum WebhooksError {
+    /// The file says nothing that can be used.
+    #[error("cannot use the webhooks in {path}: {problem}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The operating system refused a thread.
+    #[error("the operating system refused a thread for webhooks: {0}; raise its limits")]
+    System(#[from] io::Error),
+}
+
+/// All webhooks of a server.
+pub struct Webhooks {
+    workers: Mutex<BTreeMap<String, Running>>,
+    folder: DataFolder,
+    agent: Agent,
+    patience: Patience,
+    figures: Figures,
+    /// Nothing more is delivered.
+    is_ending: Arc<AtomicBool>,
+    /// Held once by us and once by every thread that delivers.
+    alive: Arc<()>,
+}
+
+/// A thread that delivers.
+struct Running {
+    hook: Hook,
+    is_ending: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Webhooks {
+    /// Begins to deliver what the journal in `folder` holds, or will hold, to those whom `file` names; follows the file.
+    pub fn start(folder: &DataFolder, file: PathBuf, registry: &Registry) -> Result<Arc<Self>, WebhooksError> {
+        Self::begin(folder, file, registry, Patience::default())
+    }
+
+    fn begin(folder: &DataFolder, file: PathBuf, registry: &Registry, patience: Patience) -> Result<Arc<Self>, WebhooksError> {
+        let refused = |problem| WebhooksError::File { path: file.display().to_string(), problem };
+        let bytes = file::bytes(&file).map_err(refused)?;
+        let hooks = file::parse(&bytes).map_err(refused)?;
+        let webhooks = Arc::new(Self {
+            workers: Mutex::default(),
+            folder: folder.clone(),
+            agent: sender::agent(&patience),
+            patience,
+            figures: Figures::new(registry),
+            is_ending: Arc::default(),
+            alive: Arc::default(),
+        });
+        webhooks.take(hooks)?;
+        webhooks.follow(file, bytes)?;
+        Ok(webhooks)
+    }
+
+    /// Delivers nothing more. What was delivered and could not be noted any more is delivered again after the next start.
+    pub fn stop(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+        let until = clock::now() + STOP_PATIENCE;
+        while Arc::strong_count(&self.alive) > 1 {
+            if clock::now() >= until {
+                tracing::warn!("a webhook's receiver has not answered; what it was sent is sent again after the next start");
+                return;
+            }
+            thread::sleep(STOP_INTERVAL);
+        }
+    }
+
+    /// Ends whoever is not among `hooks` as it was, and begins with those that are new.
+    fn take(&self, hooks: Vec<Hook>) -> io::Result<()> {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let names: Vec<String> =
+            workers.iter().filter(|(_, running)| !hooks.contains(&running.hook)).map(|(name, _)| name.clone()).collect();
+        let ended: Vec<Running> = names.iter().filter_map(|name| workers.remove(name)).collect();
+        for running in &ended {
+            running.is_ending.store(true, Ordering::Relaxed);
+        }
+        for running in ended {
+            // Whoever comes next under this name goes on from the place that this one writes down last.
+            let _ = running.thread.join();
+            self.figures.forget(&running.hook.name);
+        }
+        for hook in hooks {
+            if !workers.contains_key(&hook.name) {
+                workers.insert(hook.name.clone(), self.run(hook)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&self, hook: Hook) -> io::Result<Running> {
+        let is_ending: Arc<AtomicBool> = Arc::default();
+        let ending = Ending::new([self.is_ending.clone(), is_ending.clone()], self.alive.clone());
+        let worker = Worker::new(
+            hook.clone(),
+            self.folder.clone(),
+            self.agent.clone(),
+            self.patience,
+            self.figures.of(&hook.name),
+            ending,
+        );
+        let thread = thread::Builder::new().name(format!("hook-{}", hook.name)).spawn(move || worker.run())?;
+        Ok(Running { hook, is_ending, thread })
+    }
+
+    /// Takes the webhooks anew whenever their file changes; while it is damaged or gone, those that were there last are good.
+    fn follow(self: &Arc<Self>, path: PathBuf, known: Vec<u8>) -> io::Result<()> {
+        let (webhooks, name) = (self.clone(), path.display().to_string());
+        let changed = move |[content]: &[Content; 1]| {
+            if webhooks.is_ending.load(Ordering::Relaxed) {
+                return;
+            }
+            let parsed = content.clone().and_then(|bytes| file::parse(&bytes));
+            match parsed.and_then(|hooks| webhooks.take(hooks).map_err(|error| WebhooksError::from(error).to_string())) {
+                Ok(()) => {
+                    webhooks.figures.taken.inc();
+                    tracing::info!(file = name, "the webhooks were read again");
+                }
+                Err(problem) => {
+                    webhooks.figures.refused.inc();
+                    tracing::error!(file = name, "the webhooks stay as they are, since their file cannot be used: {problem}");
+                }
+            }
+        };
+        watch("webhooks", [path], file::bytes, [Ok(known)], changed)
+    }
+}
