@@ -55,12 +55,23 @@ pub enum WebhooksError {
     System(#[from] io::Error),
 }
 
+/// What webhooks begin with.
+pub struct HooksFile {
+    path: PathBuf,
+    content: Vec<u8>,
+    hooks: Vec<Hook>,
+}
+
+/// Whether the journal is there to be read.
+pub type IsOpen = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// All webhooks of a server.
 pub struct Webhooks {
     workers: Mutex<BTreeMap<String, Running>>,
     folder: DataFolder,
     agent: Agent,
     patience: Patience,
+    is_open: IsOpen,
     figures: Figures,
     /// Nothing more is delivered.
     is_ending: Arc<AtomicBool>,
@@ -75,27 +86,42 @@ struct Running {
     thread: JoinHandle<()>,
 }
 
+impl HooksFile {
+    /// Reads and checks it.
+    pub fn open(path: PathBuf) -> Result<Self, WebhooksError> {
+        let content = file::bytes(&path).and_then(|content| file::parse(&content).map(|hooks| (content, hooks)));
+        match content {
+            Ok((content, hooks)) => Ok(Self { path, content, hooks }),
+            Err(problem) => Err(WebhooksError::File { path: path.display().to_string(), problem }),
+        }
+    }
+}
+
 impl Webhooks {
-    /// Begins to deliver what the journal in `folder` holds, or will hold, to those whom `file` names; follows the file.
-    pub fn start(folder: &DataFolder, file: PathBuf, registry: &Registry) -> Result<Arc<Self>, WebhooksError> {
-        Self::begin(folder, file, registry, Patience::default())
+    /// Delivers what comes into the journal in `folder`, once that is open, to those whom `file` names; follows the file.
+    pub fn start(folder: &DataFolder, file: HooksFile, is_open: IsOpen, registry: &Registry) -> Result<Arc<Self>, WebhooksError> {
+        Self::begin(folder, file, is_open, registry, Patience::default())
     }
 
-    fn begin(folder: &DataFolder, file: PathBuf, registry: &Registry, patience: Patience) -> Result<Arc<Self>, WebhooksError> {
-        let refused = |problem| WebhooksError::File { path: file.display().to_string(), problem };
-        let bytes = file::bytes(&file).map_err(refused)?;
-        let hooks = file::parse(&bytes).map_err(refused)?;
+    fn begin(
+        folder: &DataFolder,
+        file: HooksFile,
+        is_open: IsOpen,
+        registry: &Registry,
+        patience: Patience,
+    ) -> Result<Arc<Self>, WebhooksError> {
         let webhooks = Arc::new(Self {
             workers: Mutex::default(),
             folder: folder.clone(),
             agent: sender::agent(&patience),
             patience,
+            is_open,
             figures: Figures::new(registry),
             is_ending: Arc::default(),
             alive: Arc::default(),
         });
-        webhooks.take(hooks)?;
-        webhooks.follow(file, bytes)?;
+        webhooks.take(file.hooks)?;
+        webhooks.follow(file.path, file.content)?;
         Ok(webhooks)
     }
 
@@ -137,14 +163,15 @@ impl Webhooks {
     fn run(&self, hook: Hook) -> io::Result<Running> {
         let is_ending: Arc<AtomicBool> = Arc::default();
         let ending = Ending::new([self.is_ending.clone(), is_ending.clone()], self.alive.clone());
-        let worker = Worker::new(
-            hook.clone(),
-            self.folder.clone(),
-            self.agent.clone(),
-            self.patience,
-            self.figures.of(&hook.name),
+        let worker = Worker {
+            figures: self.figures.of(&hook.name),
+            hook: hook.clone(),
+            folder: self.folder.clone(),
+            agent: self.agent.clone(),
+            patience: self.patience,
+            is_open: self.is_open.clone(),
             ending,
-        );
+        };
         let thread = thread::Builder::new().name(format!("hook-{}", hook.name)).spawn(move || worker.run())?;
         Ok(Running { hook, is_ending, thread })
     }

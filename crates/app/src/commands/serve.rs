@@ -19,6 +19,7 @@ use crate::keys::Keyring;
 use crate::keys::file::{self, FileError};
 use crate::model_file::{self, ModelFileError};
 use crate::small_file;
+use crate::webhooks::{HooksFile, WebhooksError};
 
 /// Serve models over HTTP: POST /predict, GET /health, /ready, /metrics, /openapi.json, /v1/models.
 #[derive(Args)]
@@ -43,6 +44,11 @@ pub struct Serve {
     /// that was cut off is not known any more [default: for ever].
     #[arg(long, value_name = "DAYS", requires = "data_dir", value_parser = days)]
     keep_days: Option<Duration>,
+
+    /// Tell others of decisions, labels and changes as they are written down: the receivers in this file, each with its secret, as
+    /// docs/webhooks.md shows. Changes of the file are followed within a second.
+    #[arg(long, value_name = "FILE", requires = "data_dir")]
+    webhooks: Option<PathBuf>,
 
     /// Address and port to listen on; port 0 takes a free one, named in the first log line [default: 127.0.0.1:5000]. A socket that a
     /// supervisor such as systemd hands over is listened on instead.
@@ -149,6 +155,9 @@ pub enum ServeError {
         /// What is wrong with it.
         problem: String,
     },
+    /// There is nobody to tell of decisions.
+    #[error(transparent)]
+    Webhooks(#[from] WebhooksError),
     /// Listening failed.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -177,7 +186,9 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
         .transpose()?;
     let models = http::open(&serve.models, path.as_deref())?;
     let policy = serve.policy.as_deref().map(policy).transpose()?;
-    let data = serve.data_dir.as_deref().map(|folder| Data { folder: DataFolder::at(folder), policy, keep: serve.keep_days });
+    let webhooks = serve.webhooks.clone().map(HooksFile::open).transpose()?;
+    let data =
+        serve.data_dir.as_deref().map(|folder| Data { folder: DataFolder::at(folder), policy, keep: serve.keep_days, webhooks });
     let settings = Settings {
         bind,
         inherited,

@@ -25,6 +25,7 @@ use super::tls::{Tls, TlsFiles};
 use super::worker;
 use crate::decisions::data_folder::DataFolder;
 use crate::decisions::desk::{Desk, Start};
+use crate::webhooks::{HooksFile, Webhooks, WebhooksError};
 
 /// What an operator decides.
 pub struct Settings {
@@ -50,6 +51,8 @@ pub struct Data {
     pub policy: Option<Policy>,
     /// How long entries are kept, if not for ever.
     pub keep: Option<Duration>,
+    /// Who else is told of what is written down.
+    pub webhooks: Option<HooksFile>,
 }
 
 /// Why the server did not start or stopped.
@@ -67,6 +70,9 @@ pub enum ServerError {
     /// Decisions cannot be made, or not written down.
     #[error("no decisions can be made: {0}")]
     Decisions(String),
+    /// Nobody can be told of them.
+    #[error(transparent)]
+    Webhooks(#[from] WebhooksError),
 }
 
 /// What all threads share.
@@ -79,6 +85,8 @@ pub struct Shared {
     pub guard: Arc<Guard>,
     /// Where decisions are made, if they are.
     pub decisions: Option<Arc<Desk>>,
+    /// What tells others of them, if anybody wants to know.
+    pub webhooks: Option<Arc<Webhooks>>,
     /// What encrypts connections, if anything does.
     pub tls: Option<Arc<Tls>>,
     /// Whether we are ready, leaving or gone.
@@ -115,6 +123,10 @@ pub fn serve(
         ended.await;
         for worker in workers {
             worker.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the server failed")))?;
+        }
+        // Before the journal is closed, which who reads it would keep from being tidied up.
+        if let Some(webhooks) = &shared.webhooks {
+            webhooks.stop();
         }
         if let Some(problem) = shared.decisions.as_ref().and_then(|desk| desk.finish()) {
             return Err(ServerError::Decisions(problem));
@@ -189,16 +201,29 @@ fn announce(shared: &Shared, address: SocketAddr) {
 }
 
 impl Shared {
-    fn new(settings: Settings, access: Access, tls: Option<TlsFiles>, models: Opened, data: Option<Data>) -> io::Result<Self> {
+    fn new(
+        settings: Settings,
+        access: Access,
+        tls: Option<TlsFiles>,
+        models: Opened,
+        data: Option<Data>,
+    ) -> Result<Self, ServerError> {
         let metrics = Metrics::new();
-        let decisions = data.map(|Data { folder, policy, keep }| {
+        let mut hooks = None;
+        let decisions = data.map(|Data { folder, policy, keep, webhooks }| {
+            hooks = webhooks;
             let start = Start { folder, model: models.active(), policy, keep };
             Desk::start(start, &metrics.registry())
         });
         let decisions = decisions.transpose()?;
+        let webhooks = decisions.clone().zip(hooks).map(|(desk, hooks)| {
+            let folder = desk.folder.clone();
+            Webhooks::start(&folder, hooks, Arc::new(move || desk.open().is_ok()), &metrics.registry())
+        });
         Ok(Self {
             models: Models::start(models, decisions.clone(), metrics.registry())?,
             decisions,
+            webhooks: webhooks.transpose()?,
             guard: Guard::start(access, &metrics.registry())?,
             tls: tls.map(|files| Tls::start(files, &metrics.registry())).transpose()?,
             lifecycle: Lifecycle::default(),

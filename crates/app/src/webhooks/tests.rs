@@ -11,8 +11,8 @@ use assay_journal::{Journal, Kind, NewEntry};
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 
-use super::Webhooks;
 use super::patience::Patience;
+use super::{HooksFile, Webhooks, WebhooksError};
 use crate::decisions::data_folder::DataFolder;
 use crate::decisions::record::decision_body;
 
@@ -66,11 +66,15 @@ impl Place {
 
     fn start(&mut self) {
         self.registry = Registry::new();
-        self.running = Some(Webhooks::begin(&self.data(), self.file(), &self.registry, self.patience).unwrap());
+        self.running = Some(self.begin().unwrap());
         // What was to be seen of a new webhook has been seen: from here on it misses nothing.
         for name in names(&self.file()) {
             self.until(|place| place.folder.path().join(format!("webhooks/{name}.json")).exists());
         }
+    }
+
+    fn begin(&self) -> Result<Arc<Webhooks>, WebhooksError> {
+        Webhooks::begin(&self.data(), HooksFile::open(self.file())?, Arc::new(|| true), &self.registry, self.patience)
     }
 
     fn stop(&mut self) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use assay_journal::{Head, JournalError, Reader};
 use ureq::Agent;
 
+use super::IsOpen;
 use super::figures::HookFigures;
 use super::file::Hook;
 use super::message::{Message, message};
@@ -16,6 +17,7 @@ use super::place::Place;
 use super::sender::{self, Answer};
 use crate::clock;
 use crate::decisions::data_folder::DataFolder;
+use crate::threads::give_way;
 
 /// How often an idle webhook looks whether the journal has grown, and a waiting one whether it should end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -41,12 +43,20 @@ impl Ending {
 
 /// Delivers to one receiver.
 pub struct Worker {
-    hook: Hook,
-    folder: DataFolder,
-    agent: Agent,
-    patience: Patience,
-    figures: HookFigures,
-    ending: Ending,
+    /// The receiver, and what it wants.
+    pub hook: Hook,
+    /// Where journal and place are.
+    pub folder: DataFolder,
+    /// What connects.
+    pub agent: Agent,
+    /// How long it is tried.
+    pub patience: Patience,
+    /// Whether the journal is there to be read.
+    pub is_open: IsOpen,
+    /// What is counted.
+    pub figures: HookFigures,
+    /// When it should end.
+    pub ending: Ending,
 }
 
 /// What was read of the journal.
@@ -56,27 +66,25 @@ struct Batch {
 }
 
 impl Worker {
-    /// One for this webhook.
-    pub fn new(hook: Hook, folder: DataFolder, agent: Agent, patience: Patience, figures: HookFigures, ending: Ending) -> Self {
-        Self { hook, folder, agent, patience, figures, ending }
-    }
-
     /// Delivers until it should end; what keeps it from doing so is logged and tried again.
     pub fn run(self) {
+        give_way();
+        // Whoever writes the journal looks after it first.
+        while !(self.is_open)() {
+            if self.ending.is_asked() {
+                return;
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
         let mut problems = 0;
         while !self.ending.is_asked() {
             let began = clock::now();
-            match Reader::open(self.folder.path()) {
-                // The one who decides makes it at its start.
-                Err(JournalError::Missing { .. }) => thread::sleep(LOOK_INTERVAL),
-                opened => {
-                    if let Err(problem) = opened.map_err(|error| error.to_string()).and_then(|reader| self.deliver_all(&reader)) {
-                        let is_recent = clock::now() - began < self.patience.longest_pause;
-                        problems = if is_recent { problems + 1 } else { 1 };
-                        tracing::error!(webhook = self.hook.name, "nothing can be delivered: {problem}");
-                        self.wait(self.patience.pause(problems, chance(), None), || ());
-                    }
-                }
+            let reader = Reader::open(self.folder.path()).map_err(|error| error.to_string());
+            if let Err(problem) = reader.and_then(|reader| self.deliver_all(&reader)) {
+                let is_recent = clock::now() - began < self.patience.longest_pause;
+                problems = if is_recent { problems + 1 } else { 1 };
+                tracing::error!(webhook = self.hook.name, "nothing can be delivered: {problem}");
+                self.wait(self.patience.pause(problems, chance(), None), || ());
             }
         }
     }
