@@ -7,8 +7,10 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -191,8 +193,8 @@ fn kills_lose_nothing_and_repeat_under_the_same_ids_in_the_journals_order() {
     let recounted = Reader::open(&place.at("data")).unwrap().replay(0, u64::MAX, |entry| -> Result<(), JournalError> {
         let body: Value = serde_json::from_str(entry.body).unwrap();
         if entry.kind == Kind::Label || (entry.kind == Kind::Decision && body["outcome"] == "review") {
-            let beginning: String = entry.hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-            due.push(format!("{beginning}-{}", entry.sequence));
+            let beginning = u64::from_be_bytes(entry.hash[..8].try_into().unwrap());
+            due.push(format!("{beginning:016x}-{}", entry.sequence));
         }
         Ok(())
     });
@@ -250,6 +252,26 @@ fn a_receivers_certificate_is_checked_against_the_machines_authorities_or_mozill
     assert!(receiver.came().is_empty());
     let _server = place.serve(&[("SSL_CERT_FILE", &certificate), ("SSL_CERT_DIR", "")]);
     assert_eq!(receiver.wait_for(1)[0]["verified"], true);
+}
+
+/// The receiver that docs/webhooks.md shows, on a port of its own.
+#[test]
+fn the_receiver_of_the_documentation_takes_what_it_is_sent() {
+    let page = include_str!("../../../docs/webhooks.md");
+    let code = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let code = code.replace("whsec_…", SECRET).replace("8000", &port.to_string());
+    let place = Place::new();
+    place.hook(&format!("http://127.0.0.1:{port}/"), &["decision.approve"]);
+    let mut child = Command::new(receiver::python()).args(["-u", "-c", &code]).stdout(Stdio::piped()).spawn().unwrap();
+    until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let server = place.serve(&[]);
+    assert_eq!(server.ask("POST", "/v1/decisions", transaction(0, 20).to_string().as_bytes()).status, 200);
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.contains("decision.approve {\"decision_id\": \"tx-0\""), "{line}");
 }
 
 #[test]

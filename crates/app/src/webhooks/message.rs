@@ -113,7 +113,7 @@ fn told(entry: &Entry<&str>, wanted: &BTreeSet<Event>) -> Result<Option<(Event, 
 
 /// A decision, without its row and its transaction.
 #[derive(Serialize, Deserialize)]
-struct Decided<'a> {
+struct Shown<'a> {
     #[serde(borrow)]
     decision_id: &'a RawValue,
     outcome: Outcome,
@@ -140,17 +140,17 @@ fn decided(entry: &Entry<&str>, wanted: &BTreeSet<Event>) -> Result<Option<(Even
     if wanted.iter().all(|event| *event >= Event::Label) {
         return Ok(None);
     }
-    let mut decided: Decided<'_> = serde_json::from_str(entry.body).map_err(|_| Unreadable)?;
-    let event = Event::of(decided.outcome);
+    let mut shown: Shown<'_> = serde_json::from_str(entry.body).map_err(|_| Unreadable)?;
+    let event = Event::of(shown.outcome);
     if !wanted.contains(&event) {
         return Ok(None);
     }
-    decided.arrived = moment(entry.arrived);
-    Ok(Some((event, raw(json(&decided))?)))
+    shown.arrived = moment(entry.arrived);
+    Ok(Some((event, raw(json(&shown))?)))
 }
 
 #[derive(Serialize)]
-struct Labelled<'a> {
+struct KnownTruth<'a> {
     id: &'a str,
     label: Truth,
     source: String,
@@ -159,7 +159,7 @@ struct Labelled<'a> {
 
 fn labelled(entry: &Entry<&str>) -> Result<Box<RawValue>, Unreadable> {
     let Label { label, source, learnt, .. } = serde_json::from_str(entry.body).map_err(|_| Unreadable)?;
-    raw(json(&Labelled { id: entry.id.unwrap_or_default(), label, source, learnt }))
+    raw(json(&KnownTruth { id: entry.id.unwrap_or_default(), label, source, learnt }))
 }
 
 fn raw(json: String) -> Result<Box<RawValue>, Unreadable> {

@@ -1,16 +1,19 @@
 //! Up to where has a webhook been told? A small file in the data folder, which survives whatever ends the process.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use assay_journal::{Head, JournalError, Reader};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::file::Hook;
 use crate::clock;
 use crate::decisions::data_folder::DataFolder;
+use crate::decisions::record::json;
 use crate::small_file;
 
 /// The folder of these files.
@@ -47,7 +50,7 @@ struct Noted {
     /// For how long the delivery behind it has been tried.
     #[serde(default)]
     failing_ms: u64,
-    /// SHA-256 of the URL whose receiver wants nothing more.
+    /// Base64 of the SHA-256 of the URL whose receiver wants nothing more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gone: Option<String>,
 }
@@ -149,7 +152,7 @@ impl Place {
 
     /// What cannot be written is known here all the same, and only a restart would repeat deliveries.
     fn write(&mut self) {
-        let json = crate::decisions::record::json(&self.noted);
+        let json = json(&self.noted);
         match self.folder.write(&self.path, |file| file.write_all(json.as_bytes())) {
             Ok(()) => {
                 self.unwritten = None;
@@ -165,7 +168,7 @@ impl Place {
     }
 }
 
-fn read(path: &std::path::Path) -> Result<(Noted, Head), String> {
+fn read(path: &Path) -> Result<(Noted, Head), String> {
     let parsed = small_file::read(path, BYTES).and_then(|bytes| {
         let noted: Option<Noted> = serde_json::from_slice(&bytes).ok();
         let both = noted.and_then(|noted| noted.after.parse().ok().map(|after| (noted, after)));
@@ -183,5 +186,5 @@ fn leads_on(after: Head, head: Head, reader: &Reader) -> Result<bool, JournalErr
 }
 
 fn mark(url: &str) -> String {
-    Sha256::digest(url).iter().map(|byte| format!("{byte:02x}")).collect()
+    STANDARD.encode(Sha256::digest(url))
 }

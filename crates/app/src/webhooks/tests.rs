@@ -226,19 +226,18 @@ fn whatever_goes_wrong_the_same_comes_again_until_it_is_taken_and_nothing_overta
 #[test]
 fn a_receiver_that_fails_at_random_has_taken_all_in_order_at_the_end() {
     let mut seed = 7_u64;
-    let mut random = |below: u64| {
+    let mut random = |below: u64| -> usize {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % below
+        ((seed >> 33) % below).try_into().unwrap()
     };
-    let answers: Vec<&str> =
-        (0..300).map(|_| ["200", "200", "200", "500", "close", "503:0", "garbage"][random(7) as usize]).collect();
+    let answers: Vec<&str> = (0..300).map(|_| ["200", "200", "200", "500", "close", "503:0", "garbage"][random(7)]).collect();
     let mut place = Place::new();
     let receiver = Receiver::answering(&answers);
     place.hooks(&[("a", &receiver.url(), &["decision.review", "decision.approve"])]);
     place.start();
     let mut decided = 0;
     for _ in 0..12 {
-        let next = decided + 1 + random(40) as usize;
+        let next = decided + 1 + random(40);
         place.decide(decided, next);
         decided = next;
         if random(2) == 0 {

@@ -98,13 +98,13 @@ impl Worker {
             self.count_lag(reader, &place);
             let batch = if place.is_closed(&self.hook.url) { Batch::empty() } else { self.read(reader, &place)? };
             let is_through = batch.messages.into_iter().all(|message| self.deliver(reader, &mut place, &message));
-            match batch.last {
-                Some(last) if is_through => place.passed(last),
-                Some(_) => {}
-                None => {
-                    place.tend();
-                    thread::sleep(LOOK_INTERVAL);
+            if let Some(last) = batch.last {
+                if is_through {
+                    place.passed(last);
                 }
+            } else {
+                place.tend();
+                thread::sleep(LOOK_INTERVAL);
             }
         }
         place.finish();
@@ -122,17 +122,16 @@ impl Worker {
             }
             after = entry.sequence;
             batch.last = Some(Head { sequence: entry.sequence, hash: entry.hash });
-            match message(entry, &self.hook.events) {
-                Ok(message) => batch.messages.extend(message),
-                Err(_) => {
-                    self.figures.dropped.inc();
-                    let sequence = entry.sequence;
-                    tracing::error!(
-                        webhook = self.hook.name,
-                        sequence,
-                        "an entry cannot be read and is not delivered; run `assay verify`"
-                    );
-                }
+            if let Ok(message) = message(entry, &self.hook.events) {
+                batch.messages.extend(message);
+            } else {
+                self.figures.dropped.inc();
+                let sequence = entry.sequence;
+                tracing::error!(
+                    webhook = self.hook.name,
+                    sequence,
+                    "an entry cannot be read and is not delivered; run `assay verify`"
+                );
             }
             Ok(())
         });

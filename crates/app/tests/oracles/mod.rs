@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::path::{Path, PathBuf};
+mod interpreter;
+
+use std::path::Path;
 use std::process::Command;
 
+use interpreter::python;
 use serde_json::Value;
 
 /// What a script beside this file answers, as JSON.
@@ -14,18 +17,6 @@ pub fn ask(script: &str, arguments: &[&Path]) -> Value {
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {complaint}", script.display());
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{}: {error}: {complaint}", script.display()))
-}
-
-/// The project's own Python, or the one that `ASSAY_PYTHON` names.
-pub fn python() -> PathBuf {
-    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin/python");
-    let python = std::env::var_os("ASSAY_PYTHON").map_or_else(own, PathBuf::from);
-    assert!(
-        python.is_file(),
-        "{} is missing: run `scripts/setup test`, which installs the peers that this test compares with, or set ASSAY_PYTHON",
-        python.display()
-    );
-    python
 }
 
 /// A number of an answer.

@@ -1,10 +1,7 @@
 //! Python as a receiver of webhooks, which verifies by the library that receivers use.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
-
-#[expect(dead_code, reason = "only the way to Python is used")]
-#[path = "../oracles/mod.rs"]
-mod oracles;
+#[path = "../oracles/interpreter.rs"]
+mod interpreter;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -13,6 +10,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
+pub use interpreter::python;
 use serde_json::{Value, json};
 
 /// The secret of all receivers.
@@ -43,7 +41,7 @@ impl Receiver {
         }
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/receiver/receiver.py");
         let command = [script.into_os_string(), settings.to_string().into()];
-        let mut child = Command::new(oracles::python()).arg("-B").args(command).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new(python()).arg("-B").args(command).stdout(Stdio::piped()).spawn().unwrap();
         let came: Arc<Mutex<Vec<Value>>> = Arc::default();
         let (found, port) = mpsc::channel();
         let (lines, kept) = (BufReader::new(child.stdout.take().unwrap()).lines(), came.clone());
