@@ -35,9 +35,9 @@ use patience::Patience;
 use worker::{Ending, Worker};
 
 /// How long an end waits for deliveries that are under way. One that takes longer is left, and repeated after the next start.
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it looks.
-const STOP_INTERVAL: Duration = Duration::from_millis(20);
+const STOP_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Why there can be no webhooks.
 #[derive(Debug, Error)]
@@ -125,9 +125,18 @@ impl Webhooks {
         Ok(webhooks)
     }
 
+    /// From here on no delivery begins.
+    pub fn end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+        // Whoever changes them just now waits for them as well, and they look by themselves now and then.
+        if let Ok(workers) = self.workers.try_lock() {
+            workers.values().for_each(|running| running.thread.thread().unpark());
+        }
+    }
+
     /// Delivers nothing more. What was delivered and could not be noted any more is delivered again after the next start.
     pub fn stop(&self) {
-        self.is_ending.store(true, Ordering::Relaxed);
+        self.end();
         let until = clock::now() + STOP_PATIENCE;
         while Arc::strong_count(&self.alive) > 1 {
             if clock::now() >= until {
@@ -146,6 +155,7 @@ impl Webhooks {
         let ended: Vec<Running> = names.iter().filter_map(|name| workers.remove(name)).collect();
         for running in &ended {
             running.is_ending.store(true, Ordering::Relaxed);
+            running.thread.thread().unpark();
         }
         for running in ended {
             // Whoever comes next under this name goes on from the place that this one writes down last.

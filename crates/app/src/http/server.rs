@@ -121,10 +121,14 @@ pub fn serve(
         let workers = start(listeners, &shared)?;
         announce(&shared, address);
         ended.await;
+        // A delivery that is under way takes its time while the last requests take theirs.
+        if let Some(webhooks) = &shared.webhooks {
+            webhooks.end();
+        }
         for worker in workers {
             worker.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the server failed")))?;
         }
-        // Before the journal is closed, which who reads it would keep from being tidied up.
+        // Before the journal is let go of: whoever has it next delivers next.
         if let Some(webhooks) = &shared.webhooks {
             webhooks.stop();
         }

@@ -74,7 +74,7 @@ impl Worker {
             if self.ending.is_asked() {
                 return;
             }
-            thread::sleep(LOOK_INTERVAL);
+            thread::park_timeout(LOOK_INTERVAL);
         }
         let mut problems = 0;
         while !self.ending.is_asked() {
@@ -104,7 +104,7 @@ impl Worker {
                 }
             } else {
                 place.tend();
-                thread::sleep(LOOK_INTERVAL);
+                thread::park_timeout(LOOK_INTERVAL);
             }
         }
         place.finish();
@@ -197,7 +197,7 @@ impl Worker {
                 break;
             }
             meanwhile();
-            thread::sleep(left.min(LOOK_INTERVAL));
+            thread::park_timeout(left.min(LOOK_INTERVAL));
         }
     }
 
