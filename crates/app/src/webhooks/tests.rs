@@ -230,7 +230,7 @@ fn a_receiver_that_fails_at_random_has_taken_all_in_order_at_the_end() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((seed >> 33) % below).try_into().unwrap()
     };
-    let answers: Vec<&str> = (0..300).map(|_| ["200", "200", "200", "500", "close", "503:0", "garbage"][random(7)]).collect();
+    let answers: Vec<&str> = (0..120).map(|_| ["200", "200", "200", "500", "close", "503:0", "garbage"][random(7)]).collect();
     let mut place = Place::new();
     let receiver = Receiver::answering(&answers);
     place.hooks(&[("a", &receiver.url(), &["decision.review", "decision.approve"])]);
