@@ -22,7 +22,17 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("assay-trainer", &["assay-decimal", "assay-domain", "assay-model"]),
     (
         "assay",
-        &["assay-decimal", "assay-domain", "assay-features", "assay-journal", "assay-model", "assay-trainer", "assay-simulator"],
+        &[
+            "assay-decimal",
+            "assay-domain",
+            "assay-engine",
+            "assay-features",
+            "assay-journal",
+            "assay-model",
+            "assay-monitor",
+            "assay-trainer",
+            "assay-simulator",
+        ],
     ),
 ];
 

@@ -10,10 +10,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use deciding::{BY_AMOUNT, BY_PAST, TABLE, decide, model, payment, until};
+use deciding::{BY_PAST, TABLE, decide, model, payment, until};
 use serde_json::{Value, json};
 use support::{Random, Server};
 
+/// What was spent of late.
+const BY_AMOUNT: &str = "CREATE VIEW features AS SELECT amount, sum(amount) OVER recent AS spent FROM payments \
+    WINDOW recent AS (PARTITION BY customer ORDER BY at RANGE BETWEEN INTERVAL '3 days' PRECEDING AND CURRENT ROW)";
 fn serve(models: &Path, first: &str, data: &Path) -> Server {
     let first = models.join(format!("{first}.model"));
     let server = Server::start_with(&[

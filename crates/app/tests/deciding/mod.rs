@@ -1,6 +1,5 @@
 //! What the tests of decisions share: payments, definitions of their features, and models that take them.
 
-#![expect(dead_code, reason = "each test binary uses its part of this")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::thread;
@@ -16,9 +15,6 @@ use crate::support::{LOOK_INTERVAL, LOOKS, Random, Server};
 /// A payment.
 pub const TABLE: &str = "CREATE TABLE payments (id TEXT PRIMARY KEY, at TIMESTAMP NOT NULL, customer BIGINT NOT NULL, amount DOUBLE NOT NULL, \
     fraud BOOLEAN) WITH (event_time = 'at', label = 'fraud', label_delay = '1 day');";
-/// What was spent of late.
-pub const BY_AMOUNT: &str = "CREATE VIEW features AS SELECT amount, sum(amount) OVER recent AS spent FROM payments \
-    WINDOW recent AS (PARTITION BY customer ORDER BY at RANGE BETWEEN INTERVAL '3 days' PRECEDING AND CURRENT ROW)";
 /// How often was paid, and how often it was fraud.
 pub const BY_PAST: &str = "CREATE VIEW features AS SELECT amount, count(*) OVER recent AS payments_30d, \
     avg(CAST(fraud AS INT)) OVER known AS risk FROM payments \
