@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod health;
 pub mod keys;
 pub mod serve;
+pub mod verify;
 
 #[cfg(feature = "training")]
 mod demo;

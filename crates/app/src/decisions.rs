@@ -10,6 +10,7 @@ pub mod fold;
 pub mod opening;
 pub mod owner;
 pub mod record;
+pub mod replay;
 mod retention;
 mod reviews;
 pub mod scorer;

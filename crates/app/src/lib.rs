@@ -11,6 +11,7 @@ mod logging;
 mod model_file;
 mod model_folder;
 mod pinned;
+mod progress;
 mod small_file;
 mod threads;
 mod watch;
@@ -27,8 +28,6 @@ mod input_arguments;
 mod interruption;
 #[cfg(feature = "training")]
 mod output;
-#[cfg(feature = "training")]
-mod progress;
 
 use std::process::ExitCode;
 
@@ -57,6 +56,7 @@ enum Command {
     Health(commands::health::Health),
     Keys(commands::keys::Keys),
     Doctor(commands::doctor::Doctor),
+    Verify(commands::verify::Verify),
 }
 
 /// Does what the command line asks for, and says whether it worked.
@@ -71,6 +71,7 @@ pub fn run() -> ExitCode {
         Command::Health(arguments) => commands::health::run(&arguments),
         Command::Keys(arguments) => commands::keys::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
+        Command::Verify(arguments) => commands::verify::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
