@@ -15,6 +15,8 @@ mod explain;
 #[cfg(feature = "training")]
 mod features;
 #[cfg(feature = "training")]
+mod import;
+#[cfg(feature = "training")]
 mod import_model;
 #[cfg(feature = "training")]
 mod prequential;
@@ -36,6 +38,7 @@ pub enum Offline {
     Simulate(simulate::Simulate),
     Train(train::Train),
     Features(features::Features),
+    Import(import::Import),
     ImportModel(import_model::ImportModel),
     Evaluate(evaluate::Evaluate),
     Score(score::Score),
@@ -51,6 +54,7 @@ impl Offline {
             Self::Simulate(arguments) => simulate::run(arguments),
             Self::Train(arguments) => train::run(arguments),
             Self::Features(arguments) => features::run(arguments),
+            Self::Import(arguments) => import::run(arguments),
             Self::ImportModel(arguments) => import_model::run(arguments),
             Self::Evaluate(arguments) => evaluate::run(arguments),
             Self::Score(arguments) => score::run(arguments),
