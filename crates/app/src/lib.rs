@@ -33,6 +33,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "training")]
+pub use decisions::lessons;
 pub use http::bodies;
 
 /// Self-hosted card-fraud detection: train on a card history, serve scores over HTTP.
