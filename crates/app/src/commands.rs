@@ -7,6 +7,8 @@ pub mod serve;
 pub mod verify;
 
 #[cfg(feature = "training")]
+mod backtest;
+#[cfg(feature = "training")]
 mod demo;
 #[cfg(feature = "training")]
 mod evaluate;
@@ -39,6 +41,7 @@ pub enum Offline {
     Train(train::Train),
     Features(features::Features),
     Import(import::Import),
+    Backtest(backtest::Backtest),
     ImportModel(import_model::ImportModel),
     Evaluate(evaluate::Evaluate),
     Score(score::Score),
@@ -54,6 +57,7 @@ impl Offline {
             Self::Simulate(arguments) => simulate::run(arguments),
             Self::Train(arguments) => train::run(arguments),
             Self::Features(arguments) => features::run(arguments),
+            Self::Backtest(arguments) => backtest::run(arguments),
             Self::Import(arguments) => import::run(arguments),
             Self::ImportModel(arguments) => import_model::run(arguments),
             Self::Evaluate(arguments) => evaluate::run(arguments),
