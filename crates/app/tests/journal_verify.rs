@@ -110,6 +110,21 @@ fn decisions_of_whom_something_was_erased_are_taken_as_recorded_and_counted() {
 }
 
 #[test]
+fn what_was_imported_by_another_definition_is_no_transaction_to_one_that_does_not_admit_it() {
+    let ledger = Ledger::new();
+    let first = ledger.entries[0].clone();
+    let (kind, id) = (Kind::Transaction, Some("999999999".to_owned()));
+    // An id and nothing else: not even when it was.
+    let imported =
+        ledger::Entry { kind, id: id.clone(), body: r#"{"transaction":{"transaction_id":999999999}}"#.into(), ..first.clone() };
+    let label = r#"{"label":"fraud","source":"import","learnt":"2018-04-01T00:00:00Z"}"#;
+    let label = ledger::Entry { kind: Kind::Label, id, body: label.into(), ..first };
+    ledger.write("imported", &[&[imported, label], &ledger.entries[..]].concat());
+    let said = ledger.place.run(&["verify", "imported"]);
+    assert!(said.contains(&format!("{} decisions were made once more", ledger.decisions.len())), "{said}");
+}
+
+#[test]
 fn a_folder_without_a_journal_and_a_data_folder_without_its_model_are_refused() {
     let ledger = Ledger::new();
     let place = &ledger.place;
