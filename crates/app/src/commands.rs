@@ -1,5 +1,6 @@
 //! What a person can ask of `assay`: one file per command.
 
+pub mod backup;
 pub mod doctor;
 pub mod health;
 pub mod keys;

@@ -59,6 +59,7 @@ enum Command {
     Keys(commands::keys::Keys),
     Doctor(commands::doctor::Doctor),
     Verify(commands::verify::Verify),
+    Backup(commands::backup::Backup),
 }
 
 /// Does what the command line asks for, and says whether it worked.
@@ -73,6 +74,7 @@ pub fn run() -> ExitCode {
         Command::Health(arguments) => commands::health::run(&arguments),
         Command::Keys(arguments) => commands::keys::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
+        Command::Backup(arguments) => commands::backup::run(&arguments),
         Command::Verify(arguments) => commands::verify::run(&arguments),
     };
     match outcome {

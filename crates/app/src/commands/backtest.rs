@@ -23,7 +23,7 @@ use crate::decisions::record::{ListEntry, ModelChange, Part, PolicyChange};
 use crate::decisions::transaction::moment_text;
 use crate::flag_values::moment;
 use crate::model_file;
-use crate::output::WholeFile;
+use crate::output::{WholeFile, write_whole};
 use crate::progress::Steps;
 
 /// Entries after which progress is told.
@@ -95,15 +95,13 @@ struct Found {
 /// Folds the past, then says and writes what came of it.
 pub fn run(arguments: &Backtest) -> Result<(), Failure> {
     let page = WholeFile::begin(&arguments.output)?;
-    let json = arguments.json.as_deref().map(WholeFile::begin).transpose()?;
     let steps = Steps::default();
     let found = find(arguments, &steps);
     steps.clear();
     let found = found?;
     page.write(report::html(&found).as_bytes())?;
-    if let Some(json) = json {
-        json.write(format!("{}\n", serde_json::to_string_pretty(&found)?).as_bytes())?;
-        json.finish()?;
+    if let Some(json) = &arguments.json {
+        write_whole(json, format!("{}\n", serde_json::to_string_pretty(&found)?).as_bytes())?;
     }
     page.finish()?;
     say(report::text(&found))?;
