@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::{Failure, say};
 use crate::decisions::data_folder::DataFolder;
-use crate::decisions::fold;
+use crate::decisions::fold::{self, State};
 use crate::decisions::past::{self, Came, Happened, Labels, Learnt, Told};
 use crate::decisions::record::{ListEntry, ModelChange, Part, PolicyChange};
 use crate::decisions::transaction::moment_text;
@@ -110,8 +110,9 @@ pub fn run(arguments: &Backtest) -> Result<(), Failure> {
 
 fn find(arguments: &Backtest, steps: &Steps) -> Result<Found, Failure> {
     let reader = Reader::open(&arguments.folder)?;
-    let (definition, model) = model(arguments, &reader)?;
-    let policy = policy(arguments.policy.as_deref(), &reader)?;
+    let checkpoint = past::checkpoint(&reader, &DataFolder::at(&arguments.folder))?;
+    let (definition, model) = model(arguments, &reader, checkpoint.as_ref())?;
+    let policy = policy(arguments.policy.as_deref(), &reader, checkpoint.as_ref())?;
     let schema = definition.plan.schema.clone();
     let amount = schema.place(&arguments.amount).ok_or_else(|| {
         let columns = schema.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -128,7 +129,7 @@ fn find(arguments: &Backtest, steps: &Steps) -> Result<Found, Failure> {
     }
     let version = policy.version.clone();
     let mut trial = Trial {
-        engine: engine(&reader, &definition, &model, policy)?,
+        engine: engine(&reader, checkpoint, &definition, &model, policy)?,
         labels: past::last_labels(&reader)?,
         end: past::end(&reader)?.unwrap_or(i64::MIN),
         amount,
@@ -173,7 +174,7 @@ fn find(arguments: &Backtest, steps: &Steps) -> Result<Found, Failure> {
 }
 
 /// The model to be tried, and the definition of its features.
-fn model(arguments: &Backtest, reader: &Reader) -> Result<(Definition, Model), Failure> {
+fn model(arguments: &Backtest, reader: &Reader, checkpoint: Option<&State>) -> Result<(Definition, Model), Failure> {
     if let Some(path) = &arguments.model {
         let file = model_file::open(path, assay_model::artifact::MAX_ARTIFACT_BYTES)?;
         let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -187,22 +188,24 @@ fn model(arguments: &Backtest, reader: &Reader) -> Result<(Definition, Model), F
         return Ok((definition, model));
     }
     let none = "the journal names no model: nothing decides in it; name one with --model";
-    let change = reader.latest(Kind::Model, u64::MAX, 1)?.pop().ok_or(none)?;
-    let definition = past::definition(reader)?.ok_or(none)?;
-    let change: ModelChange = fold::body(&fold::borrowed(&change))?;
+    let definition = past::definition(reader, checkpoint)?.ok_or(none)?;
+    let change: ModelChange = match reader.latest(Kind::Model, u64::MAX, 1)?.pop() {
+        Some(entry) => fold::body(&fold::borrowed(&entry))?,
+        None => checkpoint.map(|state| state.model.clone()).ok_or(none)?,
+    };
     let artifact: Arc<_> = DataFolder::at(&arguments.folder).model(&change)?;
     let model = Model::new(&change.label(), artifact, &definition.plan)?;
     Ok((definition, model))
 }
 
 /// The policy to be tried.
-fn policy(path: Option<&Path>, reader: &Reader) -> Result<Policy, Failure> {
+fn policy(path: Option<&Path>, reader: &Reader, checkpoint: Option<&State>) -> Result<Policy, Failure> {
     if let Some(path) = path {
         let name = path.display();
         let json = fs::read_to_string(path).map_err(|error| format!("{name}: cannot be read: {error}; check the path"))?;
         return Ok(Policy::parse(&json).map_err(|problem| format!("{name}: {problem}"))?);
     }
-    let mut last = None;
+    let mut last = checkpoint.map(|state| state.engine.policy().clone());
     reader.replay_kind(Kind::Policy, 0, u64::MAX, |entry| -> Result<(), fold::FoldError> {
         let change: PolicyChange = fold::body(entry)?;
         if change.part == Part::Live {
@@ -213,9 +216,21 @@ fn policy(path: Option<&Path>, reader: &Reader) -> Result<Policy, Failure> {
     Ok(last.ok_or("the journal names no policy: nothing decides in it; name one with --policy")?)
 }
 
-/// What is to decide, before the first entry. The policy may look at lists that came later: they are there from the beginning, empty.
-fn engine(reader: &Reader, definition: &Definition, model: &Model, policy: Policy) -> Result<Engine, Failure> {
-    let mut engine = Engine::new(definition.clone(), model, Policy::approve_all())?;
+/// What is to decide, before the first entry: what the checkpoint holds, where the beginning was cut off and the features are the same. The
+/// policy may look at lists that came later: they are there from the beginning, empty.
+fn engine(
+    reader: &Reader,
+    checkpoint: Option<State>,
+    definition: &Definition,
+    model: &Model,
+    policy: Policy,
+) -> Result<Engine, Failure> {
+    let mut engine = match checkpoint {
+        Some(state) if state.engine.features().definition().text == definition.text => state.engine,
+        _ => Engine::new(definition.clone(), model, Policy::approve_all())?,
+    };
+    let nothing_yet = [Event::ShadowPolicy(None), Event::Policy(Policy::approve_all()), Event::Model(model.clone())];
+    nothing_yet.into_iter().try_for_each(|event| engine.apply(event))?;
     let mut created = Vec::new();
     reader.replay_kind(Kind::List, 0, u64::MAX, |entry| -> Result<(), fold::FoldError> {
         let change: ListEntry = fold::body(entry)?;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::{Failure, say};
 use crate::clock;
 use crate::decisions::data_folder::DataFolder;
-use crate::decisions::fold::{self, CutState, FoldError};
+use crate::decisions::fold::{self, CutState, FoldError, State};
 use crate::decisions::record::ModelChange;
 use crate::small_file::explain;
 
@@ -79,8 +79,11 @@ fn copy(reader: &Reader, folder: &DataFolder, making: &TempDir) -> Result<(Head,
         files.insert(DataFolder::model_name(&change.sha256));
         Ok(())
     })?;
-    let models = files.len();
-    files.extend(checkpoint(&copied)?);
+    if let Some((checkpoint, model)) = checkpoint(&copied, folder)? {
+        files.insert(model);
+        files.insert(checkpoint);
+    }
+    let models = files.iter().filter(|name| name.extension().is_some_and(|ending| ending == "model")).count();
     for name in &files {
         copy_file(&folder.path().join(name), &making.path().join(name))?;
     }
@@ -93,21 +96,23 @@ fn copy(reader: &Reader, folder: &DataFolder, making: &TempDir) -> Result<(Head,
     Ok((head, models))
 }
 
-/// The file that a journal begins with whose older entries were cut off.
-fn checkpoint(reader: &Reader) -> Result<Option<PathBuf>, Failure> {
+/// The file that a journal begins with whose older entries were cut off, and the model that decided then.
+fn checkpoint(reader: &Reader, folder: &DataFolder) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
     #[derive(Deserialize)]
     struct Cut {
         state: CutState,
     }
-    let Some(cut) = reader.latest(Kind::Cut, u64::MAX, 1)?.pop() else { return Ok(None) };
-    let Cut { state } = fold::body(&fold::borrowed(&cut))?;
+    let Some(entry) = reader.latest(Kind::Cut, u64::MAX, 1)?.pop() else { return Ok(None) };
+    let Cut { state } = fold::body(&fold::borrowed(&entry))?;
     let path = PathBuf::from(state.checkpoint);
-    if path.components().all(|part| matches!(part, Component::Normal(_))) {
-        Ok(Some(path))
-    } else {
-        Err(format!("entry {} of the journal names a checkpoint outside of the data folder; run `assay verify`", cut.sequence)
-            .into())
+    if !path.components().all(|part| matches!(part, Component::Normal(_))) {
+        let sequence = entry.sequence;
+        return Err(
+            format!("entry {sequence} of the journal names a checkpoint outside of the data folder; run `assay verify`").into()
+        );
     }
+    let model = State::from_checkpoint(&entry, folder)?.model;
+    Ok(Some((path, DataFolder::model_name(&model.sha256))))
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), Failure> {

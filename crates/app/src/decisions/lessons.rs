@@ -8,7 +8,7 @@ use assay_domain::Value;
 use assay_domain::time::{FIRST, LAST};
 use assay_features::fold::column_of;
 use assay_features::{Definition, Features};
-use assay_journal::{Kind, Reader};
+use assay_journal::Reader;
 use assay_trainer::table::{Column, Problem, Table, Values};
 use thiserror::Error;
 
@@ -74,13 +74,14 @@ pub fn lessons(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Lessons, LessonsError> {
     let reader = Reader::open(folder)?;
-    let definition = definition.map_or_else(|| past::definition(&reader), |given| Ok(Some(given)))?;
+    let checkpoint = past::checkpoint(&reader, &DataFolder::at(folder))?;
+    let definition = definition.map_or_else(|| past::definition(&reader, checkpoint.as_ref()), |given| Ok(Some(given)))?;
     let definition = definition.ok_or(LessonsError::NoDefinition)?;
     let schema = definition.plan.schema.clone();
     let label = schema.label.ok_or(LessonsError::NoLabel)?;
     let total = reader.head()?.sequence;
     let as_of = as_of.map_or_else(|| past::end(&reader), |at| Ok(Some(at.clamp(FIRST, LAST))))?.unwrap_or(FIRST);
-    let mut rows = Rows::new(beginning(&reader, folder, &definition)?);
+    let mut rows = Rows::new(beginning(checkpoint, &definition));
     past::visit(&reader, &schema, as_of, |sequence, happened| -> Result<(), LessonsError> {
         if sequence.is_multiple_of(STEP) {
             progress(sequence, total);
@@ -105,14 +106,10 @@ pub fn lessons(
 }
 
 /// The features before the first entry: of a journal whose beginning was cut off those of its checkpoint, if they are the same.
-fn beginning(reader: &Reader, folder: &Path, definition: &Definition) -> Result<Features, FoldError> {
-    if !reader.latest(Kind::Cut, u64::MAX, 1)?.is_empty()
-        && let Some(state) = State::begin(reader, &DataFolder::at(folder))?
-        && state.engine.features().definition().text == definition.text
-    {
-        return Ok(state.engine.features().clone());
-    }
-    Ok(Features::new(definition.clone()))
+fn beginning(checkpoint: Option<State>, definition: &Definition) -> Features {
+    let features = checkpoint.map(|state| state.engine.features().clone());
+    let same = features.filter(|features| features.definition().text == definition.text);
+    same.unwrap_or_else(|| Features::new(definition.clone()))
 }
 
 /// Rows in the making.

@@ -7,7 +7,8 @@ use assay_engine::ListChange;
 use assay_features::Definition;
 use assay_journal::{Entry, Kind, Reader};
 
-use super::fold::{self, FoldError};
+use super::data_folder::DataFolder;
+use super::fold::{self, FoldError, State};
 use super::record::{DefinitionChange, Glance, Label, ListEntry};
 use super::transaction;
 
@@ -185,9 +186,19 @@ pub fn end(reader: &Reader) -> Result<Option<i64>, FoldError> {
     Ok(reader.entry(last)?.map(|entry| entry.arrived))
 }
 
-/// The definition that the journal names last.
-pub fn definition(reader: &Reader) -> Result<Option<Definition>, FoldError> {
-    let Some(entry) = reader.latest(Kind::Definition, u64::MAX, 1)?.pop() else { return Ok(None) };
+/// The state that a journal goes on from whose beginning was cut off.
+pub fn checkpoint(reader: &Reader, folder: &DataFolder) -> Result<Option<State>, FoldError> {
+    match reader.latest(Kind::Cut, u64::MAX, 1)?.pop() {
+        Some(cut) => State::from_checkpoint(&cut, folder).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The definition that the journal names last, or that of its checkpoint.
+pub fn definition(reader: &Reader, checkpoint: Option<&State>) -> Result<Option<Definition>, FoldError> {
+    let Some(entry) = reader.latest(Kind::Definition, u64::MAX, 1)?.pop() else {
+        return Ok(checkpoint.map(|state| state.engine.features().definition().clone()));
+    };
     let change: DefinitionChange = fold::body(&fold::borrowed(&entry))?;
     fold::parsed(&change.sql, entry.sequence).map(Some)
 }
