@@ -1,10 +1,14 @@
 //! What a person can ask of `assay`: one file per command.
 
+pub mod backup;
 pub mod doctor;
 pub mod health;
 pub mod keys;
 pub mod serve;
+pub mod verify;
 
+#[cfg(feature = "training")]
+mod backtest;
 #[cfg(feature = "training")]
 mod demo;
 #[cfg(feature = "training")]
@@ -13,6 +17,8 @@ mod evaluate;
 mod explain;
 #[cfg(feature = "training")]
 mod features;
+#[cfg(feature = "training")]
+mod import;
 #[cfg(feature = "training")]
 mod import_model;
 #[cfg(feature = "training")]
@@ -35,6 +41,8 @@ pub enum Offline {
     Simulate(simulate::Simulate),
     Train(train::Train),
     Features(features::Features),
+    Import(import::Import),
+    Backtest(backtest::Backtest),
     ImportModel(import_model::ImportModel),
     Evaluate(evaluate::Evaluate),
     Score(score::Score),
@@ -50,6 +58,8 @@ impl Offline {
             Self::Simulate(arguments) => simulate::run(arguments),
             Self::Train(arguments) => train::run(arguments),
             Self::Features(arguments) => features::run(arguments),
+            Self::Backtest(arguments) => backtest::run(arguments),
+            Self::Import(arguments) => import::run(arguments),
             Self::ImportModel(arguments) => import_model::run(arguments),
             Self::Evaluate(arguments) => evaluate::run(arguments),
             Self::Score(arguments) => score::run(arguments),

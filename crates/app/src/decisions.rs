@@ -7,9 +7,14 @@ pub mod data_folder;
 pub mod desk;
 mod figures;
 pub mod fold;
+#[cfg(feature = "training")]
+pub mod lessons;
 pub mod opening;
 pub mod owner;
+#[cfg(feature = "training")]
+pub mod past;
 pub mod record;
+pub mod replay;
 mod retention;
 mod reviews;
 pub mod scorer;

@@ -15,6 +15,11 @@ pub fn probability(text: &str) -> Result<f64, String> {
     within(text, |number| (0.0..=1.0).contains(&number), "a probability from 0 to 1 is needed")
 }
 
+/// A moment, in microseconds since 1970.
+pub fn moment(text: &str) -> Result<i64, String> {
+    assay_domain::time::parse(text.as_bytes()).ok_or_else(|| "write a moment like 2026-09-30T12:34:56Z".to_owned())
+}
+
 fn within(text: &str, fits: impl Fn(f64) -> bool, needed: &str) -> Result<f64, String> {
     text.parse().ok().filter(|&number| fits(number)).ok_or_else(|| needed.to_owned())
 }

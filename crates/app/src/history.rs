@@ -66,6 +66,19 @@ pub fn columns(mut table: Table, schema: &Schema) -> Result<Vec<Column>, History
     schema.fields.iter().map(of_field).collect()
 }
 
+/// A column of moments beside those of a definition.
+pub fn moments(table: &Table, name: &str) -> Result<Vec<i64>, HistoryError> {
+    let column = table.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+    match column.map(|column| &column.values) {
+        Some(Values::Times(times)) => Ok(times.clone()),
+        Some(other) => Err(HistoryError::Kind { name: name.to_owned(), found: other.kind(), expected: Type::Timestamp }),
+        None => {
+            let columns = table.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+            Err(HistoryError::NoColumn { name: name.to_owned(), columns })
+        }
+    }
+}
+
 fn column(name: &str, values: Values, field: &Field) -> Result<Column, HistoryError> {
     let cell = |row: usize, problem| HistoryError::Cell { row: row + 1, name: name.to_owned(), problem };
     let found = values.kind();

@@ -11,6 +11,7 @@ mod logging;
 mod model_file;
 mod model_folder;
 mod pinned;
+mod progress;
 mod small_file;
 mod threads;
 mod watch;
@@ -28,13 +29,13 @@ mod input_arguments;
 mod interruption;
 #[cfg(feature = "training")]
 mod output;
-#[cfg(feature = "training")]
-mod progress;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "training")]
+pub use decisions::lessons;
 pub use http::bodies;
 
 /// Self-hosted card-fraud detection: train on a card history, serve scores over HTTP.
@@ -58,6 +59,8 @@ enum Command {
     Health(commands::health::Health),
     Keys(commands::keys::Keys),
     Doctor(commands::doctor::Doctor),
+    Verify(commands::verify::Verify),
+    Backup(commands::backup::Backup),
 }
 
 /// Does what the command line asks for, and says whether it worked.
@@ -72,6 +75,8 @@ pub fn run() -> ExitCode {
         Command::Health(arguments) => commands::health::run(&arguments),
         Command::Keys(arguments) => commands::keys::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
+        Command::Backup(arguments) => commands::backup::run(&arguments),
+        Command::Verify(arguments) => commands::verify::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

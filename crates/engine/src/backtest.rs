@@ -1,5 +1,7 @@
 //! What would another policy, or another model, have cost? The past folded again, as of each event, and told in money.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use assay_domain::time::DAY;
 use assay_domain::{Decision, Outcome, Value};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -97,6 +99,41 @@ pub struct Figure {
     pub high: f64,
 }
 
+/// How far one way of deciding is from another over the same days: its figures less those of the other. Intervals are of the difference itself,
+/// since both have the same good and bad days.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// Money of the frauds that were not approved.
+    pub fraud_stopped: Figure,
+    /// Money of the frauds that were approved.
+    pub fraud_missed: Figure,
+    /// Money of the good sales that were declined.
+    pub good_sales_lost: Figure,
+    /// Reviews asked for.
+    pub reviews: Figure,
+    /// Reviews asked for, a day.
+    pub reviews_per_day: Figure,
+    /// Of the money of all frauds, the share that was stopped; none without frauds.
+    pub value_detection_rate: Option<Figure>,
+    /// Of the good sales, the share that was declined or challenged; none without them.
+    pub insult_rate: Option<Figure>,
+}
+
+/// What a way of deciding came to, day by day (UTC).
+#[derive(Clone, Debug, Default)]
+pub struct Days(BTreeMap<i64, Day>);
+
+/// What came of an event of the past.
+#[derive(Debug)]
+pub enum Tried {
+    /// A transaction was decided.
+    Decided(Box<Decision>),
+    /// A transaction would have been refused.
+    Refused(Refusal),
+    /// Something else happened.
+    Passed,
+}
+
 /// What a day came to: by outcome; fraud, genuine, unknown.
 #[derive(Clone, Copy, Debug, Default)]
 struct Day {
@@ -114,40 +151,81 @@ pub fn backtest(
     seed: u64,
     mut see: impl FnMut(&Decision, Option<bool>),
 ) -> Result<Report, ApplyError> {
-    let mut days: Vec<(i64, Day)> = Vec::new();
+    let mut days = Days::default();
     let mut refused = 0;
     for event in past {
-        match event {
-            Past::Label { transaction, label } => {
-                engine.label(&transaction, label);
-            }
-            Past::Change(event) => match *event {
-                Event::Policy(_) | Event::ShadowPolicy(_) | Event::Model(_) => {}
-                Event::List(_) => engine.apply(*event)?,
-            },
-            Past::Transaction { transaction, id, arrived, amount, was_fraud } => {
-                let decision: Result<Decision, Refusal> = engine.decide(&transaction, id, arrived);
-                let Ok(decision) = decision else {
-                    refused += 1;
-                    continue;
-                };
+        let counted = match &event {
+            Past::Transaction { arrived, amount, was_fraud, .. } => Some((*arrived, *amount, *was_fraud)),
+            _ => None,
+        };
+        match (try_out(engine, event)?, counted) {
+            (Tried::Decided(decision), Some((arrived, amount, was_fraud))) => {
                 see(&decision, was_fraud);
-                let number = arrived.div_euclid(DAY);
-                if days.last().is_none_or(|(last, _)| *last != number) && !days.iter().any(|(day, _)| *day == number) {
-                    days.push((number, Day::default()));
-                }
-                let truth = was_fraud.map_or(UNKNOWN, |fraud| if fraud { FRAUD } else { GENUINE });
-                if let Some((_, day)) = days.iter_mut().rev().find(|(day, _)| *day == number) {
-                    let sum = &mut day.sums[decision.outcome as usize][truth];
-                    sum.count += 1;
-                    sum.amount += amount;
-                }
+                days.count(arrived, decision.outcome, was_fraud, amount);
             }
+            (Tried::Refused(_), _) => refused += 1,
+            _ => {}
         }
     }
-    days.sort_by_key(|(number, _)| *number);
-    let days: Vec<Day> = days.into_iter().map(|(_, day)| day).collect();
-    Ok(report(&days, refused, seed))
+    Ok(days.report(refused, seed))
+}
+
+/// Folds one event of the past, for who counts for themselves.
+pub fn try_out(engine: &mut Engine, event: Past) -> Result<Tried, ApplyError> {
+    match event {
+        Past::Label { transaction, label } => {
+            engine.label(&transaction, label);
+        }
+        Past::Change(event) => match *event {
+            Event::Policy(_) | Event::ShadowPolicy(_) | Event::Model(_) => {}
+            Event::List(_) => engine.apply(*event)?,
+        },
+        Past::Transaction { transaction, id, arrived, .. } => {
+            return Ok(match engine.decide(&transaction, id, arrived) {
+                Ok(decision) => Tried::Decided(Box::new(decision)),
+                Err(refusal) => Tried::Refused(refusal),
+            });
+        }
+    }
+    Ok(Tried::Passed)
+}
+
+impl Days {
+    /// Counts a transaction that was decided so.
+    pub fn count(&mut self, arrived: i64, outcome: Outcome, was_fraud: Option<bool>, amount: f64) {
+        let truth = was_fraud.map_or(UNKNOWN, |fraud| if fraud { FRAUD } else { GENUINE });
+        let sum = &mut self.0.entry(arrived.div_euclid(DAY)).or_default().sums[outcome as usize][truth];
+        sum.count += 1;
+        sum.amount += amount;
+    }
+
+    /// What it all came to, beside `refused` that would not have been decided.
+    pub fn report(&self, refused: u64, seed: u64) -> Report {
+        let days: Vec<Day> = self.0.values().copied().collect();
+        report(&days, refused, seed)
+    }
+
+    /// How far this is from what `other` came to.
+    pub fn difference(&self, other: &Self, seed: u64) -> Difference {
+        let numbers: BTreeSet<i64> = self.0.keys().chain(other.0.keys()).copied().collect();
+        let of = |days: &Self| numbers.iter().map(|number| days.0.get(number).copied().unwrap_or_default()).collect::<Vec<Day>>();
+        let (ours, theirs) = (of(self), of(other));
+        let (one, two) = (total(ours.iter()), total(theirs.iter()));
+        // The same seed draws the same days for both.
+        let drawn: Vec<(Day, Day)> = resamples(&ours, seed).into_iter().zip(resamples(&theirs, seed)).collect();
+        let figure = |of: &dyn Fn(&Day) -> f64| Figure::of(of(&one) - of(&two), drawn.iter().map(|(one, two)| of(one) - of(two)));
+        let some = |of: &dyn Fn(&Day) -> f64| Some(figure(of)).filter(|figure| figure.value.is_finite());
+        let per_day = numbers.len().max(1) as f64;
+        Difference {
+            fraud_stopped: figure(&|day| day.stopped(FRAUD)),
+            fraud_missed: figure(&Day::missed),
+            good_sales_lost: figure(&Day::lost),
+            reviews: figure(&Day::reviews),
+            reviews_per_day: figure(&|day| day.reviews() / per_day),
+            value_detection_rate: some(&Day::value_detection_rate),
+            insult_rate: some(&Day::insult_rate),
+        }
+    }
 }
 
 fn report(days: &[Day], refused: u64, seed: u64) -> Report {
@@ -157,12 +235,7 @@ fn report(days: &[Day], refused: u64, seed: u64) -> Report {
         OutcomeReport { outcome, fraud, genuine, unknown }
     });
     let resamples = resamples(days, seed);
-    let figure = |of: &dyn Fn(&Day) -> f64| {
-        let mut values: Vec<f64> = resamples.iter().map(of).filter(|value| value.is_finite()).collect();
-        values.sort_by(f64::total_cmp);
-        let at = |share: f64| percentile(&values, share).unwrap_or_else(|| of(&all));
-        Figure { value: of(&all), low: at(0.025), high: at(0.975) }
-    };
+    let figure = |of: &dyn Fn(&Day) -> f64| Figure::of(of(&all), resamples.iter().map(of));
     let some = |of: &dyn Fn(&Day) -> f64| Some(figure(of)).filter(|figure| figure.value.is_finite());
     let per_day = days.len().max(1) as f64;
     Report {
@@ -171,22 +244,46 @@ fn report(days: &[Day], refused: u64, seed: u64) -> Report {
         days: days.len(),
         outcomes: outcomes.into(),
         fraud_stopped: figure(&|day| day.stopped(FRAUD)),
-        fraud_missed: figure(&|day| day.sums[Outcome::Approve as usize][FRAUD].amount),
-        good_sales_lost: figure(&|day| day.sums[Outcome::Decline as usize][GENUINE].amount),
-        reviews: figure(&|day| day.reviews()),
+        fraud_missed: figure(&Day::missed),
+        good_sales_lost: figure(&Day::lost),
+        reviews: figure(&Day::reviews),
         reviews_per_day: figure(&|day| day.reviews() / per_day),
-        value_detection_rate: some(&|day| day.stopped(FRAUD) / day.sums.iter().map(|truths| truths[FRAUD].amount).sum::<f64>()),
-        insult_rate: some(&|day| {
-            let insulted = [Outcome::Challenge, Outcome::Decline].map(|outcome| day.sums[outcome as usize][GENUINE].count);
-            let genuine: u64 = day.sums.iter().map(|truths| truths[GENUINE].count).sum();
-            insulted.iter().sum::<u64>() as f64 / genuine as f64
-        }),
+        value_detection_rate: some(&Day::value_detection_rate),
+        insult_rate: some(&Day::insult_rate),
+    }
+}
+
+impl Figure {
+    /// A value with what resamples make of it.
+    fn of(value: f64, resampled: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = resampled.filter(|value| value.is_finite()).collect();
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| percentile(&values, share).unwrap_or(value);
+        Self { value, low: at(0.025), high: at(0.975) }
     }
 }
 
 impl Day {
     fn stopped(&self, truth: usize) -> f64 {
         self.sums[1..].iter().map(|truths| truths[truth].amount).sum()
+    }
+
+    fn missed(&self) -> f64 {
+        self.sums[Outcome::Approve as usize][FRAUD].amount
+    }
+
+    fn lost(&self) -> f64 {
+        self.sums[Outcome::Decline as usize][GENUINE].amount
+    }
+
+    fn value_detection_rate(&self) -> f64 {
+        self.stopped(FRAUD) / self.sums.iter().map(|truths| truths[FRAUD].amount).sum::<f64>()
+    }
+
+    fn insult_rate(&self) -> f64 {
+        let insulted = [Outcome::Challenge, Outcome::Decline].map(|outcome| self.sums[outcome as usize][GENUINE].count);
+        let genuine: u64 = self.sums.iter().map(|truths| truths[GENUINE].count).sum();
+        insulted.iter().sum::<u64>() as f64 / genuine as f64
     }
 
     fn reviews(&self) -> f64 {

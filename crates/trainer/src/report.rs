@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use crate::evaluation::{Confusion, Evaluation, Figure, Importance};
 use plots::Plot;
-use words::{TEXT_LIMIT, count, each, escape, figure_text, isolate, money, percent, shorten};
+use words::{TEXT_LIMIT, escape, figure_text, shorten};
+/// Words and numbers as our reports write them, for reports beside this one.
+pub use words::{count, each, isolate, money, percent};
 
 /// Everything a report says. What is not in here is not in the page.
 #[derive(Clone, Debug, Serialize)]
@@ -82,12 +84,15 @@ pub fn html(report: &Report) -> String {
 </html>
 "#,
         title = escape(&shorten(report.title, TEXT_LIMIT)),
-        style = include_str!("report/style.css"),
+        style = STYLE,
         header = header(report),
         making = making(&report.model),
         reproducing = reproducing(&report.model),
     )
 }
+
+/// How our pages look.
+pub const STYLE: &str = include_str!("report/style.css");
 
 /// The same numbers under the names of the Rust fields, and the curves as they were given; a number that is not finite is `null`.
 pub fn json(report: &Report) -> Value {

@@ -17,8 +17,10 @@ use clap::{Args, ValueEnum};
 
 use super::features::{labelled_features, read_definition};
 use super::{Failure, say};
+use crate::decisions::lessons::{Lessons, lessons};
+use crate::decisions::transaction::moment_text;
 use crate::duration::Seconds;
-use crate::flag_values::{positive, share};
+use crate::flag_values::{moment, positive, share};
 use crate::input;
 use crate::input_arguments::InputArguments;
 use crate::output::{WholeFile, make_folder, write_whole};
@@ -28,8 +30,16 @@ use crate::progress::Steps;
 #[derive(Args, Clone, Debug)]
 pub struct Train {
     /// History: CSV (also in .zip, .gz or .zst) or Parquet; paths or http(s) URLs, read one after another.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "data_dir")]
     pub data: Vec<String>,
+
+    /// Data folder whose journal is learnt from instead of DATA: transactions as they came, labels as they were known.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "label", "time", "weight", "drop"])]
+    pub data_dir: Option<PathBuf>,
+
+    /// Moment like 2026-09-30T12:34:56Z: what arrived later is not looked at [default: the end of the journal].
+    #[arg(long, value_name = "MOMENT", requires = "data_dir", conflicts_with = "data", value_parser = moment)]
+    pub as_of: Option<i64>,
 
     /// File to write the model to.
     #[arg(long, value_name = "MODEL")]
@@ -43,7 +53,8 @@ pub struct Train {
     #[arg(long, value_enum, default_value_t = LearnerName::BoostedTrees)]
     pub learner: LearnerName,
 
-    /// SQL that makes features out of the transactions in DATA; it names their event time, label and label delay.
+    /// SQL that makes features out of the transactions in DATA or in the journal; it names their event time, label and label delay
+    /// [default: with --data-dir, the journal's own].
     #[arg(long, value_name = "FILE", conflicts_with_all = ["label", "time", "weight", "drop"])]
     pub definition: Option<PathBuf>,
 
@@ -155,7 +166,13 @@ pub fn run(arguments: &Train) -> Result<(), Failure> {
 
 fn learn(arguments: &Train, out: WholeFile, threads: usize) -> Result<(), Failure> {
     let definition = arguments.definition.as_deref().map(read_definition).transpose()?;
-    let data = read(arguments, definition.as_ref())?;
+    let (definition, data) = if let Some(folder) = &arguments.data_dir {
+        let (definition, data) = read_journal(arguments, folder, definition)?;
+        (Some(definition), data)
+    } else {
+        let data = read(arguments, definition.as_ref())?;
+        (definition, data)
+    };
     let steps = Steps::default();
     let trained =
         train(&data, &options(arguments, definition, &data, threads), &|step, done, total| steps.show(step, done, total));
@@ -194,6 +211,30 @@ fn read(arguments: &Train, definition: Option<&Definition>) -> Result<Dataset, F
     Ok(data)
 }
 
+/// What the journal of a data folder teaches.
+fn read_journal(arguments: &Train, folder: &Path, definition: Option<Definition>) -> Result<(Definition, Dataset), Failure> {
+    let steps = Steps::default();
+    let learnt = lessons(folder, definition, arguments.as_of, |done, total| steps.show("going through the journal", done, total));
+    steps.clear();
+    let Lessons { definition, as_of, table, immature, declined, not_admitted } = learnt?;
+    let rows = table.rows();
+    let roles = roles_of(&definition.plan.schema, arguments.amount.clone());
+    let data = Dataset::new(table, &roles).map_err(|error| format!("{}: {error}", folder.display()))?;
+    if !arguments.json {
+        let frauds = data.fraud.iter().filter(|&&fraud| fraud).count();
+        let (folder, as_of) = (folder.display(), moment_text(as_of));
+        say(format_args!(
+            "Read the journal of {folder} as of {as_of}: {rows} transactions with a known label, {frauds} frauds."
+        ))?;
+        say(format_args!("Left out: {immature} of which the label was not known yet, {declined} declined and never known."))?;
+        if not_admitted > 0 {
+            say(format_args!("Left out too: {not_admitted} that this definition does not admit."))?;
+        }
+        say(roles_taken(arguments, &data))?;
+    }
+    Ok((definition, data))
+}
+
 /// The definition says what its columns are.
 pub fn roles_of(schema: &Schema, amount: Option<String>) -> Roles {
     let name = |place: usize| schema.fields[place].name.clone();
@@ -208,8 +249,11 @@ pub fn roles_of(schema: &Schema, amount: Option<String>) -> Roles {
 
 /// Which column has which role, and which of them were taken without being asked for.
 fn roles_taken(arguments: &Train, data: &Dataset) -> String {
-    let label =
-        if arguments.label.is_some() || arguments.definition.is_some() { "" } else { " (the last column; another with --label)" };
+    let label = if arguments.label.is_some() || arguments.definition.is_some() || arguments.data_dir.is_some() {
+        ""
+    } else {
+        " (the last column; another with --label)"
+    };
     let time = match &data.time {
         Some(time) if time.taken_by_default => format!("{} (taken by default; another with --time)", time.column),
         Some(time) => time.column.clone(),

@@ -112,7 +112,12 @@ impl DataFolder {
         Ok(())
     }
 
+    /// Where a model is in any data folder.
+    pub fn model_name(sha256: &str) -> PathBuf {
+        Path::new(MODELS).join(format!("{sha256}.model"))
+    }
+
     fn model_path(&self, sha256: &str) -> PathBuf {
-        self.path.join(MODELS).join(format!("{sha256}.model"))
+        self.path.join(Self::model_name(sha256))
     }
 }

@@ -249,14 +249,18 @@ impl State {
             self.engine.correct(&made, recorded);
             return Ok(Some(made));
         }
-        self.engine.remember(&values, recorded).map_err(refused)?;
+        // What was imported by another definition, and this one does not admit, is no transaction to it.
+        let is_imported = recorded.is_none();
+        self.engine.remember(&values, recorded).or_else(|problem| if is_imported { Ok(()) } else { Err(refused(problem)) })?;
         Ok(None)
     }
 
     /// Gives the transaction of `entry` another label than an earlier entry, if any, gave it.
     pub fn label(&mut self, entry: &Entry, earlier: Option<bool>, fraud: bool) -> Result<(), FoldError> {
         let (mut values, _) = self.transaction(&borrowed(entry))?;
-        if let Some(label) = self.engine.schema().label {
+        let schema = self.engine.schema();
+        // What another definition admitted need not be a transaction to this one.
+        if let Some(label) = schema.label.filter(|_| schema.admit(&values, i64::MAX).is_ok()) {
             if let Some(earlier) = earlier {
                 values[label] = Value::Boolean(earlier);
             }

@@ -26,6 +26,7 @@ impl Truth {
     }
 
     /// The truth about a transaction that was fraud, or not.
+    #[cfg(feature = "training")]
     pub fn of(fraud: bool) -> Self {
         if fraud { Self::Fraud } else { Self::Genuine }
     }
@@ -195,6 +196,7 @@ pub fn decision_body(fields: &str, latency_us: u64, decision: &Decision) -> Stri
 }
 
 /// The body of a transaction that nothing was decided about.
+#[cfg(feature = "training")]
 pub fn transaction_body(fields: &str) -> String {
     format!("{{\"transaction\":{fields}}}")
 }

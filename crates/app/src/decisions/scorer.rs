@@ -42,6 +42,18 @@ impl Scorer {
         &self.model
     }
 
+    /// By how much the contributions to the score of a decision miss its margin, for a margin of at most 1; none where there is nothing to
+    /// explain.
+    pub fn misses_by(&self, decision: &Decision) -> Option<f64> {
+        let artifact = self.model.artifact();
+        let explainer = self.explainer.get_or_init(|| artifact.explainer().ok()).as_ref()?;
+        decision.probability?;
+        let explanation = explainer.explain(&decision.row);
+        let (sum, margin) =
+            (explanation.expected + explanation.contributions.iter().sum::<f64>(), artifact.margin(&decision.row));
+        Some((sum - margin).abs() / margin.abs().max(1.0))
+    }
+
     /// Why it decided so; none where no model scored, or its scores cannot be explained.
     pub fn reasons(&self, decision: &Decision) -> Option<Vec<ReasonCode>> {
         let explainer = self.explainer.get_or_init(|| self.model.artifact().explainer().ok());

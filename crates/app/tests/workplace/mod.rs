@@ -104,10 +104,12 @@ impl Workplace {
         complaint
     }
 
-    /// Every file of the folder with its content, a folder with a `/` at its end.
+    /// Every file of the folder with its content, a folder with a `/` at its end; without what SQLite keeps beside a journal that is read.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         gather(self.0.path(), "", &mut files);
+        let beside = ["journal.lock", "journal.sqlite-shm", "journal.sqlite-wal"];
+        files.retain(|name, _| !beside.iter().any(|beside| name.ends_with(beside)));
         files
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// Foreign text inside a sentence of ours: escaped, cut at [`TEXT_LIMIT`], and unable to turn the sentence's direction.
-pub(super) fn isolate(text: &str) -> String {
+pub fn isolate(text: &str) -> String {
     format!("<bdi>{}</bdi>", escape(&shorten(text, TEXT_LIMIT)))
 }
 
@@ -41,12 +41,12 @@ pub(super) fn shorten(text: &str, limit: usize) -> String {
 }
 
 /// What is written for each item, one after the other.
-pub(super) fn each<T>(items: impl IntoIterator<Item = T>, write: impl FnMut(T) -> String) -> String {
+pub fn each<T>(items: impl IntoIterator<Item = T>, write: impl FnMut(T) -> String) -> String {
     items.into_iter().map(write).collect::<Vec<_>>().concat()
 }
 
 /// A count: whole numbers grouped by thousands, small weighted counts with one decimal.
-pub(super) fn count(value: f64) -> String {
+pub fn count(value: f64) -> String {
     let decimals = usize::from(value.abs() < 1_000.0 && (value - value.round()).abs() > 0.05);
     grouped(value, decimals)
 }
@@ -57,12 +57,12 @@ pub(super) fn counted(value: f64, noun: &str) -> String {
 }
 
 /// An amount in the currency of the data, which the data does not name.
-pub(super) fn money(value: f64) -> String {
+pub fn money(value: f64) -> String {
     grouped(value, if value.abs() < 100.0 && value.fract() != 0.0 { 2 } else { 0 })
 }
 
 /// A share as percent, with two significant digits of its distance from 0 or 100 %, whichever is nearer: 77 %, 0.13 %, 99.98 %.
-pub(super) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     if !share.is_finite() {
         return UNDEFINED.to_owned();
     }
