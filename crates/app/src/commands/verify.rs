@@ -87,10 +87,13 @@ fn tell(found: &Found) -> Result<(), Failure> {
     if *erased > 0 {
         say(format_args!("Of {erased} entries the columns of a person were erased."))?;
     }
-    say(format_args!(
-        "{decisions} decisions were made once more and are the same to the bit, in {:.1} s ({:.0} a second).",
-        found.replay_seconds, found.decisions_per_second
-    ))?;
+    let (seconds, rate) = (found.replay_seconds, found.decisions_per_second);
+    say(match decisions {
+        1 => "1 decision was made once more and is the same to the bit.".to_owned(),
+        _ => format!(
+            "{decisions} decisions were made once more and are the same to the bit, in {seconds:.1} s ({rate:.0} a second)."
+        ),
+    })?;
     if *not_compared > 0 {
         say(format_args!("{not_compared} more were taken as recorded: what they were made from was erased in part."))?;
     }
