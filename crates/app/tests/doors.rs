@@ -8,7 +8,7 @@ use std::path::Path;
 
 use assay_model::Artifact;
 use serde_json::{Value, json};
-use support::{Random, Reply, Server, forest_model, mixed_model, seed_model, version_of};
+use support::{MARKERS, Random, Reply, Server, forest_model, mixed_model, seed_model, version_of, with_marker};
 
 const JSON: &str = "Content-Type: application/json";
 const CSV: &str = "Content-Type: text/csv";
@@ -916,47 +916,6 @@ fn a_container_without_exactly_one_model_says_so_in_one_sentence() {
     let named = folder.path().join("a.model").display().to_string();
     let long = refused(&["--sagemaker", "--model", &named, "--drain-seconds", "20"]);
     assert!(long.contains("30 seconds") && long.contains("less than the rest"), "{long}");
-}
-
-/// A text that nobody would write by chance, and the test number of a card network.
-const MARKERS: [&str; 2] = ["cAnAry7f3e9", "4111111111111111"];
-
-/// Bodies with `marker` in every place of `body`, as a value and as a key: each JSON value replaced by it in turn, and each key.
-fn with_marker(body: &Value, marker: &Value) -> Vec<Value> {
-    let mut all = vec![marker.clone()];
-    let text = marker.as_str().map_or_else(|| marker.to_string(), str::to_owned);
-    match body {
-        Value::Array(list) => {
-            for (place, value) in list.iter().enumerate() {
-                for changed in with_marker(value, marker) {
-                    let mut list = list.clone();
-                    list[place] = changed;
-                    all.push(Value::Array(list));
-                }
-            }
-            let mut longer = list.clone();
-            longer.push(marker.clone());
-            all.push(Value::Array(longer));
-        }
-        Value::Object(object) => {
-            for (key, value) in object {
-                for changed in with_marker(value, marker) {
-                    let mut object = object.clone();
-                    object.insert(key.clone(), changed);
-                    all.push(Value::Object(object));
-                }
-                let mut renamed = object.clone();
-                renamed.remove(key);
-                renamed.insert(text.clone(), value.clone());
-                all.push(Value::Object(renamed));
-            }
-            let mut more = object.clone();
-            more.insert(text, marker.clone());
-            all.push(Value::Object(more));
-        }
-        _ => {}
-    }
-    all
 }
 
 /// Right requests of every door and form: path, headers, body.

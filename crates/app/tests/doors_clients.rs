@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod desk;
 mod oracles;
 mod support;
+mod workplace;
 
 use assay_model::Artifact;
+use desk::{Desk, decide, metric, nth};
 use serde_json::{Value, json};
 use support::{Random, Server, forest_model, mixed_model, version_of};
 
@@ -74,4 +77,17 @@ fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
     assert_eq!(answer["failures"], Value::Null, "{}", answer["failures"].as_str().unwrap_or_default());
     assert_eq!(server.predict(r#"{"features":[1,2,"FR"]}"#).status, 200);
     assert!(server.ask("GET", "/metrics", b"").text().contains("assay_failures_total 0"));
+}
+
+#[test]
+fn schemathesis_finds_no_answer_about_decisions_that_the_document_does_not_describe() {
+    let desk = Desk::new();
+    let server = desk.serve(&[]);
+    let told = json!({ "model": "fraud", "version": version_of(&desk::MODEL), "paths": "^/v1/(decisions|labels|reviews|policy|lists|transactions|journal)" });
+    let answer = ask("read_openapi.py", &server, told);
+    assert_eq!(answer["failures"], Value::Null, "{}", answer["failures"].as_str().unwrap_or_default());
+    decide(&server, &nth(1));
+    assert!(metric(&server, "assay_decisions_refused_total") > 10, "nothing was tried");
+    assert!(server.ask("GET", "/metrics", b"").text().contains("assay_failures_total 0"));
+    desk.verified();
 }

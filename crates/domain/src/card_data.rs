@@ -111,12 +111,13 @@ pub enum CardDataError {
     },
 }
 
-/// Refuses a transaction with a card number in a text or an integer, but for columns whose definition says `pan_check = 'off'`.
+/// Refuses a transaction with a card number in a text or a number, but for columns whose definition says `pan_check = 'off'`.
 pub fn check(schema: &Schema, transaction: &[Value]) -> Result<(), CardDataError> {
     for (field, value) in schema.fields.iter().zip(transaction) {
         let found = field.pan_check
             && match value {
                 Value::Integer(number) => is_integer_card_number(*number),
+                Value::Double(number) => is_double_card_number(*number),
                 Value::Text(text) => holds_card_number(text),
                 _ => false,
             };
@@ -178,6 +179,12 @@ pub fn is_integer_card_number(number: i64) -> bool {
         rest /= 10;
     }
     is_card_number(&digits[MOST_DIGITS - length..])
+}
+
+/// Whether a double is a card number: a whole number that is one.
+#[expect(clippy::cast_possible_truncation, reason = "it is whole and fits, as was asked before")]
+pub fn is_double_card_number(number: f64) -> bool {
+    number.fract() == 0.0 && number < i64::MAX as f64 && is_integer_card_number(number as i64)
 }
 
 /// Whether whole groups beside each other make a card number: an expiry date may stand behind it.
@@ -242,11 +249,15 @@ mod tests {
     ];
 
     #[test]
-    fn a_card_number_of_every_network_is_found_as_text_and_as_integer() {
+    fn a_card_number_of_every_network_is_found_as_text_and_as_number() {
         for number in EXAMPLES {
             assert!(holds_card_number(number), "{number}");
             assert!(is_integer_card_number(number.parse().unwrap()), "{number}");
+            // Beyond 53 bits a double has no room for the last digit.
+            assert!(is_double_card_number(number.parse().unwrap()) || number.len() > 15, "{number}");
         }
+        assert!(is_double_card_number(4_111_111_111_111_111.0) && !is_double_card_number(411_111_111_111_111.1));
+        assert!(!is_double_card_number(f64::INFINITY) && !is_double_card_number(f64::NAN) && !is_double_card_number(-4.1e15));
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl Policy {
             rule: None,
             line: error.line() as u64,
             column: error.column() as u64,
-            problem: format!("this is no policy: {error}; docs/policy.md shows one"),
+            problem: format!("this is no policy: {}; docs/policy.md shows one", without_values(&error)),
         })?;
         policy.check()?;
         Ok(policy)
@@ -238,6 +238,18 @@ impl PolicyError {
     pub(crate) fn whole(problem: impl Into<String>) -> Self {
         Self { rule: None, line: 0, column: 0, problem: problem.into() }
     }
+}
+
+/// What serde says, without what was sent: that stands between the kind of problem, two words, and what was expected, which are ours.
+fn without_values(error: &serde_json::Error) -> String {
+    let (text, place) = (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
+    let sentence = text.strip_suffix(&place).unwrap_or(&text);
+    if !error.is_data() || ["missing field", "duplicate field", "this is no"].iter().any(|ours| sentence.starts_with(ours)) {
+        return text;
+    }
+    let kind: Vec<&str> = sentence.split(' ').take(2).map(|word| word.trim_end_matches(':')).collect();
+    let expected = sentence.rfind(", expected ").map_or("", |start| &sentence[start..]);
+    format!("{}{expected}{place}", kind.join(" "))
 }
 
 fn review() -> Outcome {

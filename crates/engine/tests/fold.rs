@@ -296,6 +296,24 @@ fn costs_refuse_a_model_without_calibration_whichever_comes_first() {
 }
 
 #[test]
+fn what_is_no_policy_is_told_without_what_was_sent() {
+    for (json, expected) in [
+        (r#"{"version": 4111111111111111}"#, "invalid type, expected a string at line 1 column 28"),
+        (r#"{"version": "p", "cAnAry": 1}"#, "unknown field, expected one of"),
+        (r#"{"version": "p", "cAnAry, expected cAnAry": 1}"#, "unknown field, expected one of"),
+        (r#"{"version": "p", "mode": "cAnAry, expected cAnAry"}"#, "unknown variant, expected `first_match` or `all_matches`"),
+        (r#"{"version": "p", "rules": "cAnAry"}"#, "invalid type, expected a sequence"),
+        (r#"{"version": "p", "rules": [{"id": "r"}]}"#, "missing field `when`"),
+        (r#"{"version": "p", "version": "p"}"#, "duplicate field `version`"),
+        (r#"{"version": "p" "cAnAry"}"#, "expected `,` or `}`"),
+    ] {
+        let sentence = Policy::parse(json).unwrap_err().to_string();
+        assert!(sentence.contains(expected), "{sentence}");
+        assert!(!sentence.contains("cAnAry") && !sentence.contains("4111"), "{sentence}");
+    }
+}
+
+#[test]
 fn a_wrong_policy_is_refused_with_its_place_and_the_old_one_stays() {
     let mut engine = engine(POLICY);
     let mut refused = |json: &str, rule: Option<&str>, place: (u64, u64), expected: &str| {
@@ -317,7 +335,7 @@ fn a_wrong_policy_is_refused_with_its_place_and_the_old_one_stays() {
     refused(&rule("amount >"), r9, (1, 9), "this is not SQL");
     refused(&rule(&"(".repeat(3_000)), r9, (0, 0), "nested more than");
     refused(&rule(&"x".repeat(20_000)), r9, (0, 0), "longer than");
-    refused("{\"version\": \"p\",\n \"rulez\": []}", None, (2, 8), "unknown field `rulez`");
+    refused("{\"version\": \"p\",\n \"rulez\": []}", None, (2, 8), "unknown field, expected one of `version`, `mode`");
     refused(&format!("{}1{}", "[".repeat(500), "]".repeat(500)), None, (1, 1), "this is no policy");
     refused(&" ".repeat(2 << 20), None, (0, 0), "longer than");
     refused(r#"{"version": ""}"#, None, (0, 0), "the version of the policy");

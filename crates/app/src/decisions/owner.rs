@@ -189,6 +189,7 @@ impl Owner {
     }
 
     fn decide_one(&mut self, transaction: Transaction, asked: Instant) -> Result<Answer, FoldError> {
+        self.make_room();
         let figures = &self.desk.figures;
         if let Some(answer) = self.known(&transaction)? {
             match answer {
@@ -234,7 +235,8 @@ impl Owner {
         let Some(entry) = fold::find(self.journal.read(), &transaction.id)? else { return Ok(None) };
         let entry = fold::borrowed(&entry);
         let (values, recorded) = self.state.transaction(&entry)?;
-        if !self.is_same(&values, transaction, entry.personal.is_none()) {
+        let was_erased = entry.personal.is_none() && self.journal.read().find(Kind::Erasure, &transaction.id)?.is_some();
+        if !self.is_same(&values, transaction, was_erased) {
             return Ok(Some(Answer::Conflict));
         }
         if recorded.is_none() {
@@ -244,11 +246,11 @@ impl Owner {
         Ok(Some(Answer::Again(Arc::new(Made { decision, arrived: entry.arrived }))))
     }
 
-    /// Whether values that were recorded are those of a transaction; what may have been erased of a person is passed over.
-    fn is_same(&self, recorded: &[Value], transaction: &Transaction, may_be_erased: bool) -> bool {
+    /// Whether values that were recorded are those of a transaction; what was erased of a person is passed over.
+    fn is_same(&self, recorded: &[Value], transaction: &Transaction, was_erased: bool) -> bool {
         let fields = &self.state.engine.schema().fields;
         let mut pairs = fields.iter().zip(recorded.iter().zip(&transaction.values));
-        pairs.all(|(field, (recorded, sent))| (field.personal && may_be_erased) || recorded == sent)
+        pairs.all(|(field, (recorded, sent))| (field.personal && was_erased) || recorded == sent)
     }
 
     /// Takes labels, each or none; what was told before changes nothing.
@@ -265,6 +267,7 @@ impl Owner {
 
     /// Whether a label was news.
     fn label_one(&mut self, told: Told) -> Result<Result<bool, LabelProblem>, FoldError> {
+        self.make_room();
         let Told { id, mut label, learnt } = told;
         let arrived = clock::microseconds();
         let Some(entry) = self.written(&id)? else { return Ok(Err(LabelProblem::Unknown)) };
@@ -304,11 +307,16 @@ impl Owner {
         let Some(entry) = self.written(&id)?.filter(|entry| entry.kind == Kind::Decision) else {
             return Ok(Err(LabelProblem::Unknown));
         };
+        // The label comes first: where it is refused nothing is taken, and both are in one group.
+        if let Some(truth) = disposition.disposition.truth() {
+            let label = Label { label: truth, source: "review".into(), learnt: String::new(), by: disposition.by.clone() };
+            if let Err(problem) = self.label_one(Told { id: id.clone(), label, learnt: None })? {
+                return Ok(Err(problem));
+            }
+        }
         self.state.reviews.close(entry.sequence);
-        self.write(Kind::Disposition, Some(id.clone()), record::json(disposition), None);
-        let Some(truth) = disposition.disposition.truth() else { return Ok(Ok(())) };
-        let label = Label { label: truth, source: "review".into(), learnt: String::new(), by: disposition.by.clone() };
-        Ok(self.label_one(Told { id, label, learnt: None })?.map(drop))
+        self.write(Kind::Disposition, Some(id), record::json(disposition), None);
+        Ok(Ok(()))
     }
 
     /// Takes another policy to decide or to be tried out. `replaces` is the version that who asks thinks decides.
@@ -333,6 +341,10 @@ impl Owner {
             return Ok(Ok(()));
         }
         if let Some(policy) = &change.policy {
+            // A policy of the same version may be in the group.
+            if self.group.entries.iter().any(|entry| entry.kind == Kind::Policy) {
+                self.commit();
+            }
             for entry in self.journal.read().all(Kind::Policy, &policy.version)? {
                 let earlier: PolicyChange = fold::body(&fold::borrowed(&entry))?;
                 if earlier.policy.as_ref() != Some(policy) {
@@ -423,6 +435,7 @@ impl Owner {
         match erased {
             Ok(erased) => {
                 self.state.at = self.journal.head();
+                self.desk.figures.entries.set(i64::try_from(self.state.at.sequence).unwrap_or(i64::MAX));
                 reply.send(erased);
             }
             Err(problem) => self.fail(problem.to_string()),
@@ -482,6 +495,13 @@ impl Owner {
         let arrived = clock::microseconds();
         self.group.began.get_or_insert_with(clock::now);
         self.group.entries.push(Owned { kind, id, arrived, body, personal, made: None });
+    }
+
+    /// Writes the group where it is full, so that no request makes one that the journal does not take, however much it asks for.
+    fn make_room(&mut self) {
+        if self.group.entries.len() >= GROUP_ENTRIES {
+            self.commit();
+        }
     }
 
     /// Does this once everything before it is on the disk, and never if that fails.

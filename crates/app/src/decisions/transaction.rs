@@ -26,6 +26,9 @@ pub struct Transaction {
 /// Bytes that the id of a transaction may have.
 pub const MAX_ID_BYTES: usize = 256;
 
+/// Bytes that a transaction may have as canonical JSON; the journal takes sixteen times as many with the decision.
+pub const MAX_TRANSACTION_BYTES: usize = 1 << 20;
+
 /// Why an object is no transaction. No submitted value is repeated, and no submitted key.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TransactionError {
@@ -73,6 +76,9 @@ pub enum TransactionError {
         /// The column.
         column: String,
     },
+    /// Texts that are too long.
+    #[error("the transaction has more than {MAX_TRANSACTION_BYTES} bytes; shorten its texts")]
+    TooLong,
     /// What must not be stored.
     #[error(transparent)]
     CardData(#[from] CardDataError),
@@ -88,6 +94,7 @@ impl TransactionError {
             Self::Kind { .. } => "wrong_column_kind",
             Self::Label { .. } => "label_in_transaction",
             Self::Id { .. } => "bad_transaction_id",
+            Self::TooLong => "transaction_too_long",
             Self::CardData(_) => "card_data",
         }
     }
@@ -112,6 +119,9 @@ impl Transaction {
         }
         let written = |personal: bool| written(&values, schema, |field| field.personal == personal);
         let (fields, personal) = (written(false), written(true));
+        if fields.len() + personal.len() > MAX_TRANSACTION_BYTES {
+            return Err(TransactionError::TooLong);
+        }
         Ok(Self { id, fields, personal: Some(personal).filter(|personal| personal != "{}"), values })
     }
 }

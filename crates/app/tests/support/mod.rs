@@ -154,6 +154,47 @@ pub fn body(rows: usize, random: &mut Random) -> String {
     if rows == 1 { format!("{{\"features\":{}}}", all[0]) } else { format!("{{\"features\":[{}]}}", all.join(",")) }
 }
 
+/// A text that nobody would write by chance, and the test number of a card network.
+pub const MARKERS: [&str; 2] = ["cAnAry7f3e9", "4111111111111111"];
+
+/// Bodies with `marker` in every place of `body`, as a value and as a key: each JSON value replaced by it in turn, and each key.
+pub fn with_marker(body: &Value, marker: &Value) -> Vec<Value> {
+    let mut all = vec![marker.clone()];
+    let text = marker.as_str().map_or_else(|| marker.to_string(), str::to_owned);
+    match body {
+        Value::Array(list) => {
+            for (place, value) in list.iter().enumerate() {
+                for changed in with_marker(value, marker) {
+                    let mut list = list.clone();
+                    list[place] = changed;
+                    all.push(Value::Array(list));
+                }
+            }
+            let mut longer = list.clone();
+            longer.push(marker.clone());
+            all.push(Value::Array(longer));
+        }
+        Value::Object(object) => {
+            for (key, value) in object {
+                for changed in with_marker(value, marker) {
+                    let mut object = object.clone();
+                    object.insert(key.clone(), changed);
+                    all.push(Value::Object(object));
+                }
+                let mut renamed = object.clone();
+                renamed.remove(key);
+                renamed.insert(text.clone(), value.clone());
+                all.push(Value::Object(renamed));
+            }
+            let mut more = object.clone();
+            more.insert(text, marker.clone());
+            all.push(Value::Object(more));
+        }
+        _ => {}
+    }
+    all
+}
+
 /// A running `assay serve`, ended with the test.
 pub struct Server {
     child: Child,

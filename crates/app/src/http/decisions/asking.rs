@@ -1,11 +1,13 @@
 //! `POST /v1/decisions`: a transaction, or an array of them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use assay_domain::decision::ReasonCode;
 use assay_domain::{Decision, Outcome};
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 
@@ -52,10 +54,7 @@ pub async fn decide(asked: &Asked, body: &[u8], limit: usize) -> Result<Answer, 
         }
         return Ok(answer);
     }
-    let items: Vec<&RawValue> = serde_json::from_str(whole.get()).map_err(|_| Problem::BadBody(FORM))?;
-    if items.len() > limit {
-        return Err(Refusal::TooManyRows { limit });
-    }
+    let items = items(whole.get(), limit)?;
     let mut transactions = Vec::with_capacity(items.len());
     let mut problems = Vec::with_capacity(items.len());
     for item in items {
@@ -88,6 +87,40 @@ pub async fn decide(asked: &Asked, body: &[u8], limit: usize) -> Result<Answer, 
     };
     let decisions = problems.into_iter().map(item).collect();
     Ok(answer::json(serde_json::to_vec(&Items { decisions }).map_err(|_| Refusal::Internal)?))
+}
+
+/// The items of an array; one of millions of tiny ones is refused before there is room for all of them.
+fn items(array: &str, limit: usize) -> Result<Vec<&RawValue>, Refusal> {
+    let mut items = Vec::new();
+    let read = serde_json::Deserializer::from_str(array).deserialize_seq(AtMost { items: &mut items, limit });
+    if items.len() > limit {
+        return Err(Refusal::TooManyRows { limit });
+    }
+    read.map_err(|_| Problem::BadBody(FORM))?;
+    Ok(items)
+}
+
+/// Reads items up to one more than the limit.
+struct AtMost<'a, 'de> {
+    items: &'a mut Vec<&'de RawValue>,
+    limit: usize,
+}
+
+impl<'de> Visitor<'de> for AtMost<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
+        while self.items.len() <= self.limit
+            && let Some(item) = array.next_element()?
+        {
+            self.items.push(item);
+        }
+        Ok(())
+    }
 }
 
 async fn ask(asked: &Asked, transactions: Vec<Transaction>) -> Result<Vec<Decided>, Refusal> {

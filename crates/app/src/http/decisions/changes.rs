@@ -1,18 +1,22 @@
 //! What can be changed: labels, reviews, policies, lists, the fields of a person.
 
 use assay_engine::Policy;
-use assay_engine::lists::{Entry, ListChange, ListKind, ListValue};
+use assay_engine::lists::{Entry, ListChange, ListKind, ListValue, Provenance};
+use assay_journal::MAX_TEXT;
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::fields::{Query, check_text, check_value, read};
+use super::fields::{Query, check_json, check_text, check_value, read};
 use super::{Asked, Call, Problem, Which};
 use crate::clock;
 use crate::decisions::owner::{LabelProblem, Told};
-use crate::decisions::record::{Disposition, Finding, Label, ListEntry, Part, PolicyChange, Truth, moment};
+use crate::decisions::record::{self, Disposition, Finding, Label, ListEntry, Part, PolicyChange, Truth, moment};
 use crate::http::answer::{self, Answer};
 use crate::http::refusal::Refusal;
+
+/// How much longer an entry of a list may be in the journal than it was sent, at most: `{"value":1},` has all its fields there.
+const ENTRY_GROWTH: usize = 8;
 
 const LABEL_FORM: &str = "{\"transaction_id\": \"…\", \"label\": \"fraud\" or \"genuine\", \"source\": \"chargeback\", \"learnt\": \"2026-09-30T12:00:00Z\"}, or an array of them";
 const DISPOSITION_FORM: &str =
@@ -132,13 +136,9 @@ async fn policy(asked: Asked, which: Which, body: &[u8]) -> Result<Answer, Refus
     let query = Query::of(&asked.query, &["replaces"], REPLACES_FORM)?;
     let replaces = query.text("replaces");
     let text = std::str::from_utf8(body).map_err(|_| Problem::BadBody("a policy in UTF-8"))?;
+    // Before anything else is said of it: what is wrong is told with the rule's id and the words of its condition.
+    check_json("policy", text)?;
     let policy = Policy::parse(text).map_err(Problem::from)?;
-    let texts = policy.rules.iter().flat_map(|rule| [&rule.id, &rule.name, &rule.when]);
-    for text in texts.chain([&policy.version]) {
-        if assay_domain::card_data::holds_card_number(text) {
-            return Err(Problem::CardNumber("rules").into());
-        }
-    }
     let part = if which == Which::Live { Part::Live } else { Part::Shadow };
     let shown = json!(policy);
     change_policy(&asked, part, Some(policy), replaces).await?;
@@ -176,7 +176,37 @@ struct KindBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EntriesBody {
-    entries: Vec<Entry>,
+    entries: Vec<EntryBody>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryBody {
+    value: ListValue,
+    #[serde(default)]
+    expires: Option<String>,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    author: String,
+    #[serde(default)]
+    note: String,
+}
+
+impl EntryBody {
+    /// The entry, by the one with this key where it names nobody.
+    fn entry(self, key: Option<&String>) -> Result<Entry, Problem> {
+        let Self { value, expires, source, mut author, note } = self;
+        check_value(&value)?;
+        for (field, text) in [("source", &source), ("author", &author), ("note", &note)] {
+            check_text(field, text, ENTRIES_FORM)?;
+        }
+        if author.is_empty() {
+            author = key.cloned().unwrap_or_default();
+        }
+        let expires = expires.map(|text| time(&text).ok_or(Problem::BadBody(ENTRIES_FORM))).transpose()?;
+        Ok(Entry { value, expires, provenance: Provenance { source, author, note } })
+    }
 }
 
 #[derive(Deserialize)]
@@ -200,19 +230,9 @@ async fn list(call: Call, asked: Asked, body: &[u8], limit: usize) -> Result<Ans
     let change = match call {
         Call::CreateList => ListChange::Create { list, kind: read::<KindBody>(body, LIST_FORM)?.kind },
         Call::AddEntries => {
-            let EntriesBody { mut entries } = read(body, ENTRIES_FORM)?;
-            for entry in &mut entries {
-                check_value(&entry.value)?;
-                let provenance = &mut entry.provenance;
-                for (field, text) in [("source", &provenance.source), ("author", &provenance.author), ("note", &provenance.note)]
-                {
-                    check_text(field, text, ENTRIES_FORM)?;
-                }
-                if provenance.author.is_empty() {
-                    provenance.author = asked.key.clone().unwrap_or_default();
-                }
-            }
+            let EntriesBody { entries } = read(body, ENTRIES_FORM)?;
             refuse_many(entries.len(), limit)?;
+            let entries = entries.into_iter().map(|entry| entry.entry(asked.key.as_ref())).collect::<Result<_, _>>()?;
             ListChange::Add { list, entries }
         }
         Call::RemoveEntries => {
@@ -233,6 +253,10 @@ async fn list(call: Call, asked: Asked, body: &[u8], limit: usize) -> Result<Ans
     let Asked { desk, name, key, .. } = asked;
     let asked_for = name.clone();
     let change = ListEntry { list: change, by: key };
+    // What the journal cannot hold as one entry would stop the one that writes.
+    if body.len() > MAX_TEXT / ENTRY_GROWTH && record::json(&change).len() > MAX_TEXT {
+        return Err(Refusal::BodyTooLarge { limit: MAX_TEXT });
+    }
     let changed = desk.ask(move |owner, reply| owner.change_list(change, asked_for, reply)).await.map_err(Problem::from)?;
     let Some(left) = changed.map_err(Problem::from)? else { return Ok(answer::empty()) };
     let mut answer = json_of(&json!({ "list": name, "entries": left }))?;

@@ -1,9 +1,10 @@
 //! What may stand in queries and bodies, and what may never.
 
-use assay_domain::card_data::{holds_card_number, is_integer_card_number};
+use assay_domain::card_data::{holds_card_number, is_double_card_number, is_integer_card_number};
 use assay_engine::lists::ListValue;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::Problem;
 
@@ -54,6 +55,24 @@ pub fn check_text(field: &'static str, text: &str, form: &'static str) -> Result
         return Err(Problem::BadBody(form));
     }
     if holds_card_number(text) { Err(Problem::CardNumber(field)) } else { Ok(()) }
+}
+
+/// Refuses JSON with what looks like a card number in any text, key or number. What is no JSON is for its own reader to refuse.
+pub fn check_json(what: &'static str, json: &str) -> Result<(), Problem> {
+    let is_clean = serde_json::from_str(json).map_or(true, |value: Value| !holds_any(&value));
+    if is_clean { Ok(()) } else { Err(Problem::CardNumber(what)) }
+}
+
+fn holds_any(value: &Value) -> bool {
+    match value {
+        Value::String(text) => holds_card_number(text),
+        Value::Number(number) => {
+            number.as_f64().is_some_and(is_double_card_number) || number.as_i64().is_some_and(is_integer_card_number)
+        }
+        Value::Array(items) => items.iter().any(holds_any),
+        Value::Object(fields) => fields.iter().any(|(key, value)| holds_card_number(key) || holds_any(value)),
+        Value::Null | Value::Bool(_) => false,
+    }
 }
 
 /// Refuses a value of a list that looks like a card number.

@@ -113,6 +113,7 @@ impl Problem {
             | Self::VersionTaken
             | Self::Apply(ApplyError::List(ListError::Exists | ListError::InUse)) => StatusCode::CONFLICT,
             Self::Apply(_) | Self::Policy(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Transaction(TransactionError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::FromPage => StatusCode::FORBIDDEN,
             Self::Unreadable => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
@@ -189,6 +190,7 @@ impl Problem {
             TransactionError::Kind { column: column(), expected: "a number" }.into(),
             TransactionError::Label { column: column() }.into(),
             TransactionError::Id { column: column() }.into(),
+            TransactionError::TooLong.into(),
             TransactionError::CardData(CardDataError::Number { column: column() }).into(),
             EngineRefusal::CardData(CardDataError::Number { column: column() }).into(),
             admission(AdmissionError::Missing { column: column() }),

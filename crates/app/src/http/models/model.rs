@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use assay_features::Definition;
 use assay_model::Artifact;
 use bytes::Bytes;
 use hyper::header::HeaderValue;
@@ -39,12 +40,16 @@ impl Model {
         let version = file.version().to_owned();
         let ModelFile { artifact, sha256 } = file;
         let name = if is_name(name) { name.to_owned() } else { format!("model-{version}") };
+        // One that is not understood keeps the model from deciding, which says so; scoring needs none.
+        let definition =
+            artifact.manifest().definition.as_deref().and_then(|sql| Definition::parse(sql, "the model's definition").ok());
+        let schema = definition.as_ref().map(|definition| &definition.plan.schema);
         let requests = Opts::new("assay_model_requests_total", "Requests that a model answered.")
             .const_label("model", &name)
             .const_label("version", &version);
         Self {
             label: HeaderValue::from_str(&format!("{name}@{version}")).expect("names and versions are letters and digits"),
-            openapi: openapi::document(artifact.features(), &artifact.manifest().threshold),
+            openapi: openapi::document(artifact.features(), &artifact.manifest().threshold, schema),
             requests: IntCounter::with_opts(requests).expect("names and labels are right as they are written here"),
             name,
             version,
