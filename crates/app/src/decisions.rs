@@ -7,6 +7,7 @@ pub mod data_folder;
 pub mod desk;
 mod figures;
 pub mod fold;
+pub mod governing;
 #[cfg(feature = "training")]
 pub mod lessons;
 pub mod opening;
@@ -20,3 +21,6 @@ mod reviews;
 pub mod scorer;
 mod snapshots;
 pub mod transaction;
+
+#[cfg(test)]
+mod tests;

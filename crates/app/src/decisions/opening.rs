@@ -104,7 +104,7 @@ fn begun(journal: &mut Journal, start: &Start, change: &ModelChange, definition:
     // What was imported before belongs to the past of every feature.
     let reader = journal.reader().map_err(text)?;
     state.fold_features(&reader, u64::MAX).map_err(text)?;
-    state.engine.apply(Event::Policy(policy.clone())).map_err(text)?;
+    state.apply(Event::Policy(policy.clone())).map_err(text)?;
     let known = reader.latest(Kind::Definition, u64::MAX, 1).map_err(text)?.pop();
     let described = record::json(&DefinitionChange { sql: state.engine.features().definition().text.clone() });
     let is_new = known.is_none_or(|entry| entry.body != described);

@@ -50,6 +50,8 @@ pub enum Call {
     Rules,
     /// A rule sleeps.
     Snooze,
+    /// Declines hold again.
+    Release,
     /// All lists.
     Lists,
     /// What is on one.
@@ -143,7 +145,7 @@ async fn answered(
             let body = body::read(incoming, worker, progress).await?;
             changes::change(call, asked, &body, limits.rows.get()).await
         }
-        Call::EndShadow | Call::DropList | Call::Erase => {
+        Call::EndShadow | Call::Release | Call::DropList | Call::Erase => {
             body::pass_over(incoming, worker, progress).await;
             changes::change(call, asked, &[], 0).await
         }

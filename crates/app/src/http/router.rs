@@ -62,6 +62,7 @@ pub const ROUTES: &[Route] = &[
     decisions(Method::DELETE, "/v1/policy/shadow", Scope::Policy, Ask::EndShadow),
     decisions(Method::GET, "/v1/policy/rules", Scope::Policy, Ask::Rules),
     decisions(Method::POST, "/v1/policy/rules/{id}/snooze", Scope::Policy, Ask::Snooze),
+    decisions(Method::POST, "/v1/governor/release", Scope::Policy, Ask::Release),
     decisions(Method::GET, "/v1/lists", Scope::Policy, Ask::Lists),
     decisions(Method::GET, "/v1/lists/{name}", Scope::Policy, Ask::ShowList),
     decisions(Method::PUT, "/v1/lists/{name}", Scope::Policy, Ask::CreateList),

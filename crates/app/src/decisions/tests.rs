@@ -1,0 +1,4 @@
+//! A data folder that decides, as the server has one, and its journal folded once more.
+
+mod governed;
+mod world;
