@@ -10,10 +10,13 @@ pub mod fold;
 pub mod governing;
 #[cfg(feature = "training")]
 pub mod lessons;
+mod lookout;
+pub mod monitoring;
 pub mod opening;
 pub mod owner;
 #[cfg(feature = "training")]
 pub mod past;
+mod readings;
 pub mod record;
 pub mod replay;
 mod retention;

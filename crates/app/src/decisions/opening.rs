@@ -17,7 +17,7 @@ use super::fold::{ORIGIN, State};
 use super::owner::Owner;
 use super::record::{self, Activated, DefinitionChange, ModelChange, Part, PolicyChange};
 use super::scorer::Scorer;
-use super::{retention, snapshots};
+use super::{lookout, retention, snapshots};
 use crate::clock;
 use crate::model_file::sha256;
 
@@ -49,6 +49,7 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     );
     desk.add_reader(reader);
     snapshots::start(Arc::downgrade(desk), 0).map_err(text)?;
+    lookout::start(Arc::downgrade(desk), journal.reader().map_err(text)?).map_err(text)?;
     if let Some(keep) = start.keep {
         retention::start(Arc::downgrade(desk), keep).map_err(text)?;
     }

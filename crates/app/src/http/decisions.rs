@@ -70,6 +70,8 @@ pub enum Call {
     Erase,
     /// Where the journal ends.
     Journal,
+    /// How things stand.
+    Monitor,
 }
 
 /// Which policy.
@@ -157,5 +159,6 @@ async fn answered(
         Call::Lists => listing::lists(&asked).await,
         Call::ShowList => listing::entries(&asked).await,
         Call::Journal => listing::journal(&asked).await,
+        Call::Monitor => listing::monitor(asked).await,
     }
 }

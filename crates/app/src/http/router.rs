@@ -72,6 +72,7 @@ pub const ROUTES: &[Route] = &[
     decisions(Method::POST, "/v1/lists/{name}/prune", Scope::Policy, Ask::Prune),
     decisions(Method::DELETE, "/v1/transactions/{id}/personal", Scope::Erase, Ask::Erase),
     decisions(Method::GET, "/v1/journal", Scope::Review, Ask::Journal),
+    decisions(Method::GET, "/v1/monitor", Scope::Review, Ask::Monitor),
     door(Method::POST, "/v1/score", Scope::Score, Door::Score),
     door(Method::POST, "/invocations", Scope::Score, Door::Invocations),
     door(Method::GET, "/ping", Scope::Public, Door::Ping),

@@ -172,7 +172,7 @@ impl Drop for World {
 }
 
 fn start(folder: &Path, model: StartModel, policy: Option<Policy>) -> Arc<Desk> {
-    let start = Start { folder: DataFolder::at(&folder.join("data")), model, policy };
+    let start = Start { folder: DataFolder::at(&folder.join("data")), model, policy, keep: None };
     let desk = Desk::start(start, &Registry::new()).unwrap();
     loop {
         match &*desk.phase() {
