@@ -43,7 +43,7 @@ pub struct State {
     pub at: Head,
     /// A definition whose model is to come in the next entry.
     coming: Option<Definition>,
-    /// What the governor did at the last decision that was made once more; the next entry is to say so.
+    /// What the governor did at the last decision that was folded; the next entry is to say so.
     act: Option<governor::Event>,
 }
 
@@ -303,10 +303,9 @@ impl State {
             self.reviews.open(sequence, entry.id.unwrap_or_default());
         }
         let asked = recorded.map(|recorded| asked_for(recorded.outcome, &glance.flags));
-        let act = asked.and_then(|asked| self.governing.count(entry.arrived, asked));
+        self.act = asked.and_then(|asked| self.governing.count(entry.arrived, asked));
         if let (How::Decide, Some(recorded)) = (how, recorded) {
             let made = self.engine.decide(&values, entry.id.unwrap_or_default(), entry.arrived).map_err(refused)?;
-            self.act = act;
             let made = self.governed(made, entry.arrived);
             self.engine.correct(&made, recorded);
             return Ok(Some(made));
