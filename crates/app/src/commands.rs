@@ -4,6 +4,7 @@ pub mod backup;
 pub mod doctor;
 pub mod health;
 pub mod keys;
+pub mod monitor;
 pub mod serve;
 pub mod verify;
 

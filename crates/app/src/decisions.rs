@@ -7,12 +7,16 @@ pub mod data_folder;
 pub mod desk;
 mod figures;
 pub mod fold;
+pub mod governing;
 #[cfg(feature = "training")]
 pub mod lessons;
+mod lookout;
+pub mod monitoring;
 pub mod opening;
 pub mod owner;
 #[cfg(feature = "training")]
 pub mod past;
+mod readings;
 pub mod record;
 pub mod replay;
 mod retention;
@@ -20,3 +24,6 @@ mod reviews;
 pub mod scorer;
 mod snapshots;
 pub mod transaction;
+
+#[cfg(test)]
+mod tests;

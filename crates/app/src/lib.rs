@@ -61,6 +61,7 @@ enum Command {
     Doctor(commands::doctor::Doctor),
     Verify(commands::verify::Verify),
     Backup(commands::backup::Backup),
+    Monitor(commands::monitor::Arguments),
 }
 
 /// Does what the command line asks for, and says whether it worked.
@@ -77,6 +78,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
         Command::Backup(arguments) => commands::backup::run(&arguments),
         Command::Verify(arguments) => commands::verify::run(&arguments),
+        Command::Monitor(arguments) => commands::monitor::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -133,6 +133,8 @@ pub enum Flag {
     ControlGroup,
     /// The costs asked for a review, but those of the day were used up.
     ReviewsUsedUp,
+    /// The policy declined it, and the governor held that back.
+    Governed,
 }
 
 /// One reason for a score.

@@ -14,6 +14,10 @@ pub const MAX_POLICY_BYTES: usize = 1 << 20;
 pub const MAX_RULES: usize = 1_000;
 /// The largest control group: what it lets through is fraud in part.
 pub const MAX_CONTROL_SHARE: f64 = 0.1;
+/// The longest window of a governor: 31 days.
+pub const MAX_GOVERNOR_SECONDS: u32 = 31 * 86_400;
+/// Decisions that a governor may have to wait for.
+pub const MAX_GOVERNOR_DECISIONS: u64 = 100_000;
 /// Bytes that an id, a version or a name may have.
 const MAX_NAME_BYTES: usize = 200;
 
@@ -44,6 +48,9 @@ pub struct Policy {
     /// Who is approved regardless of rules and thresholds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_group: Option<ControlGroup>,
+    /// When its declines are held back, because it must have run away; never where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governor: Option<Governor>,
     /// What is done where something could not be worked out.
     #[serde(default = "review")]
     pub safe_outcome: Outcome,
@@ -128,6 +135,50 @@ pub struct ControlGroup {
     pub seed: u64,
 }
 
+/// From how many declines on a policy has run away. The engine does not act on it: who owns the decisions does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Governor {
+    /// Length of the window in which decisions are counted, in seconds.
+    pub window_seconds: u32,
+    /// The share of declines in it above which they are held back.
+    pub most_share: f64,
+    /// Decisions without which the share says nothing.
+    pub least_decisions: u64,
+    /// The number of declines in it above which they are held back, whatever their share.
+    pub most_declines: u64,
+    /// What is done instead.
+    pub instead: Outcome,
+}
+
+/// An hour, and a fifth of at least 200 decisions: card businesses decline a few in a hundred.
+impl Default for Governor {
+    fn default() -> Self {
+        Self { window_seconds: 3_600, most_share: 0.2, least_decisions: 200, most_declines: 1_000_000, instead: Outcome::Review }
+    }
+}
+
+impl Governor {
+    fn check(&self) -> Result<(), String> {
+        let refuse = |problem: String| Err(problem);
+        match () {
+            () if !(1..=MAX_GOVERNOR_SECONDS).contains(&self.window_seconds) => {
+                refuse(format!("the governor's window is not 1 to {MAX_GOVERNOR_SECONDS} seconds, which are 31 days"))
+            }
+            () if !(self.most_share > 0.0 && self.most_share <= 1.0) => {
+                refuse("the governor's `most_share` is not above 0 and at most 1".into())
+            }
+            () if !(1..=MAX_GOVERNOR_DECISIONS).contains(&self.least_decisions) => {
+                refuse(format!("the governor's `least_decisions` is not 1 to {MAX_GOVERNOR_DECISIONS}"))
+            }
+            () if self.instead == Outcome::Decline => {
+                refuse("the governor stops nothing by a decline; let it `review`, `challenge` or `approve` instead".into())
+            }
+            () => Ok(()),
+        }
+    }
+}
+
 /// Why a policy is refused: where, and what to write instead.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{problem}")]
@@ -169,6 +220,7 @@ impl Policy {
             thresholds: None,
             costs: None,
             control_group: None,
+            governor: None,
             safe_outcome: Outcome::Approve,
         }
     }
@@ -203,6 +255,9 @@ impl Policy {
         }
         if self.control_group.is_some_and(|group| !(group.share > 0.0 && group.share <= MAX_CONTROL_SHARE)) {
             return refuse(format!("the share of the control group is not above 0 and at most {MAX_CONTROL_SHARE}"));
+        }
+        if let Some(governor) = &self.governor {
+            governor.check().map_err(PolicyError::whole)?;
         }
         Ok(())
     }

@@ -311,6 +311,7 @@ fn policy() -> impl Strategy<Value = (Policy, Vec<Condition>)> {
                 thresholds,
                 costs,
                 control_group: group.map(|(share, seed)| ControlGroup { share, seed }),
+                governor: None,
                 safe_outcome,
             };
             (policy, conditions)

@@ -4,7 +4,7 @@ use assay_domain::Outcome;
 use assay_domain::time::{DAY, SECOND};
 use serde::{Deserialize, Serialize};
 
-use crate::windows::Merge;
+use crate::windows::{Merge, Windows};
 
 /// Where the first bin of delays ends, in microseconds: a minute.
 const FIRST_DELAY: f64 = 60.0 * SECOND as f64;
@@ -44,6 +44,46 @@ impl Flow {
     pub fn alert_rate(&self) -> Option<f64> {
         self.share(Outcome::Approve).map(|approved| 1.0 - approved)
     }
+}
+
+/// A share of the decisions that left what it was in the hours before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Jump {
+    /// Of what: `alert` or `decline`.
+    pub of: String,
+    /// Where the window begins, microseconds since 1970.
+    pub from: i64,
+    /// The share in it.
+    pub share: f64,
+    /// The mean of the shares before.
+    pub usual: f64,
+}
+
+/// Windows of fewer decisions than this say nothing of a share.
+const FEWEST_DECISIONS: u64 = 50;
+/// Windows before that must have said something.
+const FEWEST_WINDOWS: usize = 12;
+/// Deviations from the mean that chance does not bring.
+const DEVIATIONS: f64 = 4.0;
+
+/// Whether alert rate and share of declines jumped in the latest window that has ended by now: to more than twice or less than half of what
+/// they were on average in the windows before, and further than four times as much as those differed, or rows by chance would.
+pub fn jumps(windows: &Windows<Flow>, now: i64) -> Vec<Jump> {
+    let ended = windows.iter().filter(|(from, _)| from.saturating_add(windows.length()) <= now);
+    let mut told: Vec<(i64, &Flow)> = ended.filter(|(_, flow)| flow.decisions() >= FEWEST_DECISIONS).collect();
+    let Some((from, latest)) = told.pop().filter(|_| told.len() >= FEWEST_WINDOWS) else { return Vec::new() };
+    let jump = |of: &str, share: fn(&Flow) -> Option<f64>| {
+        let before: Vec<f64> = told.iter().filter_map(|(_, flow)| share(flow)).collect();
+        let usual = before.iter().sum::<f64>() / before.len() as f64;
+        let differs = before.iter().map(|share| (share - usual) * (share - usual)).sum::<f64>() / (before.len() - 1) as f64;
+        let by_chance = usual.max(1.0 / latest.decisions() as f64) / latest.decisions() as f64;
+        let share = share(latest)?;
+        let is_far = (share - usual).abs() > DEVIATIONS * differs.max(by_chance).sqrt();
+        let is_much = share > 2.0 * usual || share < usual / 2.0;
+        (is_far && is_much).then(|| Jump { of: of.into(), from, share, usual })
+    };
+    let declined = |flow: &Flow| flow.share(Outcome::Decline);
+    [jump("alert", Flow::alert_rate), jump("decline", declined)].into_iter().flatten().collect()
 }
 
 impl Merge for Flow {
@@ -118,6 +158,30 @@ impl Labels {
     }
 }
 
+/// Labels that should have come and did not.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Silence {
+    /// When the last one was learnt, microseconds since 1970.
+    pub since: i64,
+    /// How many should have come since, at the pace before.
+    pub expected: f64,
+}
+
+/// The shortest silence that is told of: over a weekend nobody may work.
+const SHORTEST_SILENCE: i64 = 3 * DAY;
+/// Labels that should have come: so many never stay away by chance.
+const FEWEST_EXPECTED: f64 = 10.0;
+
+/// Whether no label was learnt for longer than the pace of those before allows; `last` is when the last one was.
+pub fn silence(windows: &Windows<Labels>, last: i64, now: i64) -> Option<Silence> {
+    let labels: u64 = windows.iter().map(|(_, labels)| labels.frauds + labels.genuine).sum();
+    let (first, _) = windows.iter().next()?;
+    let pace = labels as f64 / last.saturating_sub(first).max(DAY) as f64;
+    let silent = now.saturating_sub(last);
+    let expected = pace * silent as f64;
+    (silent >= SHORTEST_SILENCE && expected >= FEWEST_EXPECTED).then_some(Silence { since: last, expected })
+}
+
 impl Merge for Labels {
     fn merge(&mut self, other: Self) {
         self.frauds += other.frauds;
@@ -167,6 +231,51 @@ mod tests {
         assert_eq!((labels.frauds(), labels.genuine(), labels.late(), labels.before_their_time()), (3, 1, 2, 1));
         assert!(labels.delay_days(1.0).unwrap() > 700.0);
         assert_eq!(Labels::default().delay_days(0.5), None);
+    }
+
+    #[test]
+    fn a_share_that_leaves_what_it_was_is_told_of_and_one_that_wavers_is_not() {
+        const HOUR: i64 = 3_600 * SECOND;
+        let hours = |declines: &[u64]| {
+            let mut hours = Windows::new(HOUR);
+            for (hour, &declines) in (0_i64..).zip(declines) {
+                let flow: &mut Flow = hours.at(hour * HOUR).unwrap();
+                (0..200).for_each(|number| flow.observe(if number < declines { Outcome::Decline } else { Outcome::Approve }));
+            }
+            hours
+        };
+        let usual = [4, 6, 3, 5, 8, 4, 2, 6, 5, 4, 3, 7, 5];
+        let told = |last: u64, now: i64| jumps(&hours(&[&usual[..], &[last]].concat()), now * HOUR);
+        let all = told(100, 14);
+        assert_eq!(all.iter().map(|jump| jump.of.as_str()).collect::<Vec<_>>(), ["alert", "decline"]);
+        assert!(
+            (all[0].share - 0.5).abs() < 1e-12 && (all[0].usual - 62.0 / 13.0 / 200.0).abs() < 1e-12 && all[0].from == 13 * HOUR
+        );
+        assert_eq!(told(100, 13), [], "an hour that still fills is not judged");
+        assert_eq!(told(9, 14), [], "nine are hardly more than eight");
+        assert_eq!(jumps(&hours(&[0; 13]), 20 * HOUR), []);
+        assert_eq!(jumps(&hours(&[[0; 13].as_slice(), &[1]].concat()), 20 * HOUR), [], "a first decline is none");
+        assert_eq!(jumps(&hours(&[5, 100]), 20 * HOUR), [], "two hours do not say what is usual");
+        let gone = [[100; 13].as_slice(), &[0]].concat();
+        assert_eq!(jumps(&hours(&gone), 20 * HOUR).len(), 2, "to none at all is a jump too");
+    }
+
+    #[test]
+    fn labels_that_stay_away_are_told_of() {
+        let mut windows = Windows::new(DAY);
+        assert_eq!(silence(&windows, 0, 100 * DAY), None);
+        for day in 0..20 {
+            for _ in 0..4 {
+                Labels::observe(windows.at(day * DAY).unwrap(), true, DAY, DAY);
+            }
+        }
+        let last = 19 * DAY;
+        assert_eq!(silence(&windows, last, last + 2 * DAY), None, "a weekend");
+        let told = silence(&windows, last, last + 4 * DAY).unwrap();
+        assert!(told.since == last && (told.expected - 80.0 / 19.0 * 4.0).abs() < 1e-9);
+        let mut few = Windows::new(DAY);
+        Labels::observe(few.at(0).unwrap(), true, DAY, DAY);
+        assert_eq!(silence(&few, 0, 9 * DAY), None, "where there were few, none is no news");
     }
 
     proptest! {

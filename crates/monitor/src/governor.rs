@@ -166,13 +166,11 @@ impl Governor {
             let Step { declines, decisions, .. } = self.total;
             event = Some(Event::Tripped { at: arrived, declines, decisions, instead: self.limits.instead });
         }
-        match &mut self.replaced {
-            Some(replaced) if asked == Outcome::Decline => {
-                *replaced += 1;
-                Ruling { outcome: self.limits.instead, event }
-            }
-            _ => Ruling { outcome: asked, event },
+        let outcome = self.holds(asked);
+        if let Some(replaced) = self.replaced.as_mut().filter(|_| outcome != asked) {
+            *replaced += 1;
         }
+        Ruling { outcome, event }
     }
 
     /// A person lets declines through again. The window starts empty, so that it trips again only after
@@ -182,6 +180,33 @@ impl Governor {
         self.steps.clear();
         self.total = Step::default();
         Some(Event::Released { at, by: by.into(), replaced })
+    }
+
+    /// Other limits from here on. The window starts empty; what is held back stays so until a person releases it.
+    pub fn limit(&mut self, limits: Limits) -> Result<(), LimitsError> {
+        if limits != self.limits {
+            *self = Self { latest: self.latest, replaced: self.replaced, ..Self::new(limits)? };
+        }
+        Ok(())
+    }
+
+    /// Takes an event as it was recorded, where that is not what came of the same decisions here, as after a change of this program: what
+    /// was held back then is held back.
+    pub fn follow(&mut self, event: &Event) {
+        match event {
+            Event::Tripped { .. } => drop(self.replaced.get_or_insert(0)),
+            Event::Released { at, by, .. } => drop(self.release(*at, by)),
+        }
+    }
+
+    /// Whether declines are held back.
+    pub fn is_tripped(&self) -> bool {
+        self.replaced.is_some()
+    }
+
+    /// What holds of an outcome now, without counting it.
+    pub fn holds(&self, asked: Outcome) -> Outcome {
+        if self.is_tripped() && asked == Outcome::Decline { self.limits.instead } else { asked }
     }
 
     /// How things stand.
@@ -288,6 +313,29 @@ mod tests {
         let asked: Vec<Outcome> =
             (0..2_000).map(|place| if place % 100 == 0 { Outcome::Decline } else { Outcome::Approve }).collect();
         assert_eq!(run(&mut governor, 0, &asked), 10);
+    }
+
+    #[test]
+    fn other_limits_begin_with_an_empty_window_and_release_nothing() {
+        let mut governor = governor(100, 0.2);
+        run(&mut governor, 0, &[Outcome::Decline; 100]);
+        let before = governor.clone();
+        governor.limit(before.limits.clone()).unwrap();
+        assert_eq!(governor, before, "the same limits change nothing");
+        let limits = Limits { most_share: 0.9, instead: Outcome::Challenge, ..Limits::default() };
+        governor.limit(limits).unwrap();
+        assert_eq!((governor.status().decisions, governor.status().replaced, governor.is_tripped()), (0, 1, true));
+        assert_eq!(governor.rule(101 * SECOND, Outcome::Decline).outcome, Outcome::Challenge);
+        assert_eq!(governor.limit(Limits { most_share: 0.0, ..Limits::default() }), Err(LimitsError::Share));
+    }
+
+    #[test]
+    fn what_was_recorded_is_followed() {
+        let mut governor = governor(100, 0.2);
+        governor.follow(&Event::Tripped { at: 0, declines: 1, decisions: 1, instead: Outcome::Review });
+        assert_eq!(governor.holds(Outcome::Decline), Outcome::Review);
+        governor.follow(&Event::Released { at: 1, by: "ada".into(), replaced: 0 });
+        assert_eq!(governor.holds(Outcome::Decline), Outcome::Decline);
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl Judge {
 }
 
 impl Quality {
-    fn money(&mut self, outcome: Outcome) -> &mut Money {
+    pub(crate) fn money(&mut self, outcome: Outcome) -> &mut Money {
         match outcome {
             Outcome::Approve => &mut self.approve,
             Outcome::Review => &mut self.review,
@@ -196,10 +196,22 @@ impl Quality {
 
 impl Money {
     fn add(&mut self, fraud: bool, amount_minor: i64) {
+        self.count(fraud, amount_minor, 1);
+    }
+
+    /// Counts so many that amount to this together, or takes them out where there are fewer than none.
+    pub(crate) fn count(&mut self, fraud: bool, amount_minor: i64, times: i64) {
         let (count, minor) =
             if fraud { (&mut self.frauds, &mut self.fraud_minor) } else { (&mut self.genuine, &mut self.genuine_minor) };
-        *count += 1;
+        *count = count.saturating_add_signed(times);
         *minor = minor.saturating_add(amount_minor);
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.frauds += other.frauds;
+        self.fraud_minor = self.fraud_minor.saturating_add(other.fraud_minor);
+        self.genuine += other.genuine;
+        self.genuine_minor = self.genuine_minor.saturating_add(other.genuine_minor);
     }
 }
 
@@ -221,7 +233,7 @@ fn card_precision<'a>(days: impl Iterator<Item = &'a [Scored]>, top: usize) -> O
     }))
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

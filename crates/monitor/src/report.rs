@@ -11,7 +11,7 @@ use assay_domain::Outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::drift::Drift;
-use crate::flow::{Flow, Labels};
+use crate::flow::{Flow, Jump, Labels, Silence};
 use crate::governor;
 use crate::quality::Quality;
 use crate::windows::Windows;
@@ -33,6 +33,24 @@ pub struct Report {
     pub quality: Vec<Quality>,
     /// How the governor stands, where there is one.
     pub governor: Option<governor::Status>,
+    /// The last entry of the journal that it tells of, where it was made of one.
+    #[serde(default)]
+    pub through: Option<u64>,
+    /// The version of the model whose windows are compared with its reference.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The share of mature decisions of which a label told something.
+    #[serde(default)]
+    pub labelled: Option<f64>,
+    /// When the last label was learnt, microseconds since 1970.
+    #[serde(default)]
+    pub last_learnt: Option<i64>,
+    /// Shares of the latest hour that left what they were.
+    #[serde(default)]
+    pub jumps: Vec<Jump>,
+    /// Labels that should have come and did not.
+    #[serde(default)]
+    pub silence: Option<Silence>,
 }
 
 /// Decisions of a window.
@@ -111,6 +129,15 @@ impl Report {
                 "The governor holds declines back: {replaced} became {instead}; {advice}. Only a person releases it."
             ));
         }
+        for Jump { of, share, usual, .. } in &self.jumps {
+            let what = if of == "decline" { "share of declines" } else { "alert rate" };
+            let (share, usual) = (words::percent(*share), words::percent(*usual));
+            alarms.push(format!("The {what} of the last hour is {share} instead of {usual}."));
+        }
+        if let Some(silence) = &self.silence {
+            let (since, expected) = (words::moment(silence.since), words::number(silence.expected.round()));
+            alarms.push(format!("No label was learnt since {since}; some {expected} should have been."));
+        }
         if let Some(latest) = self.drift.last() {
             let mut columns: Vec<_> = latest.alarms().collect();
             columns.sort_by(|one, other| other.psi.total_cmp(&one.psi));
@@ -179,6 +206,8 @@ mod tests {
                 ..Quality::default()
             }],
             governor: Some(governor.status()),
+            labelled: Some(0.25),
+            ..Report::default()
         }
     }
 

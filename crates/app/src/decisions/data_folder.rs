@@ -16,6 +16,8 @@ use crate::small_file::explain;
 const MODELS: &str = "models";
 /// The state as it was some while ago.
 const SNAPSHOT: &str = "snapshot";
+/// What the monitor had counted some while ago.
+const MONITOR: &str = "monitor";
 /// How files begin that are not whole yet; what a crash left of them is taken away by the next start.
 const UNFINISHED: &str = ".assay-unfinished-";
 
@@ -64,6 +66,11 @@ impl DataFolder {
     /// The snapshot's file.
     pub fn snapshot(&self) -> PathBuf {
         self.path.join(SNAPSHOT)
+    }
+
+    /// What the monitor had counted some while ago.
+    pub fn monitor(&self) -> PathBuf {
+        self.path.join(MONITOR)
     }
 
     /// Keeps the bytes of a model, if they are not kept yet; they are on the disk when this returns.

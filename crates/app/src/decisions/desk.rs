@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::data_folder::DataFolder;
 use super::figures::Figures;
 use super::fold::FoldError;
+use super::lookout::Lookout;
 use super::opening;
 use super::owner::Owner;
 use super::record::ModelChange;
@@ -42,6 +43,8 @@ pub struct Desk {
     pub scorers: Scorers,
     /// What is counted.
     pub figures: Figures,
+    /// Who looks after the model.
+    pub lookout: Lookout,
 }
 
 /// Where the owner stands.
@@ -150,6 +153,7 @@ impl Desk {
             folder: start.folder.clone(),
             scorers: Scorers::default(),
             figures: Figures::new(registry),
+            lookout: Lookout::new(registry),
         });
         let ours = desk.clone();
         let thread = thread::Builder::new().name("decisions".into()).spawn(move || {

@@ -3,14 +3,17 @@
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
+use assay_domain::decision::Flag;
 use assay_domain::{Decision, Outcome, Value};
 use assay_engine::{ApplyError, Engine, Event, Model, Policy, Recorded, Refusal};
 use assay_features::Definition;
 use assay_journal::{Entry, Head, JournalError, Kind, Reader};
+use assay_monitor::governor;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::data_folder::{DataFolder, FolderError};
+use super::governing::Governing;
 use super::record::{DefinitionChange, Disposition, Glance, Label, ListEntry, ModelChange, Part, PolicyChange};
 use super::reviews::OpenReviews;
 use super::transaction;
@@ -34,10 +37,14 @@ pub struct State {
     pub model: ModelChange,
     /// What waits for a person.
     pub reviews: OpenReviews,
+    /// What holds declines back when there are too many.
+    pub governing: Governing,
     /// The last entry that was folded.
     pub at: Head,
     /// A definition whose model is to come in the next entry.
     coming: Option<Definition>,
+    /// What the governor did at the last decision that was folded; the next entry is to say so.
+    act: Option<governor::Event>,
 }
 
 /// How an entry with a decision is folded.
@@ -82,6 +89,12 @@ pub enum FoldError {
         /// Why.
         problem: Refusal,
     },
+    /// The governor did something else than was written down.
+    #[error("what entry {sequence} of the journal says of the governor is not what came of the decisions before it")]
+    Governor {
+        /// The entry.
+        sequence: u64,
+    },
     /// The beginning was cut off, and what stands in its place is gone.
     #[error("the journal begins behind entry {cut}, and there is no state to go on from: {problem}; restore it from a backup")]
     NoCheckpoint {
@@ -99,6 +112,8 @@ struct SnapshotHead {
     definition: String,
     model: ModelChange,
     reviews: OpenReviews,
+    #[serde(default)]
+    governing: Governing,
 }
 
 /// What the entry of a cut says of the state to go on from.
@@ -131,7 +146,7 @@ impl State {
         let failed = |problem| FoldError::Apply { sequence: at.sequence, problem };
         let of_engine = Model::new(&model.label(), artifact, &definition.plan).map_err(|error| failed(error.into()))?;
         let engine = Engine::new(definition, &of_engine, Policy::approve_all()).map_err(failed)?;
-        Ok(Self { engine, model, reviews: OpenReviews::default(), at, coming: None })
+        Ok(Self { engine, model, reviews: OpenReviews::default(), governing: Governing::default(), at, coming: None, act: None })
     }
 
     /// The state as of the last entry: from the snapshot where there is a good one, and folded from there. `progress` is told the last entry
@@ -188,6 +203,7 @@ impl State {
     ) -> Result<Option<Decision>, FoldError> {
         let sequence = entry.sequence;
         let mut made = None;
+        let mut act = self.act.take();
         match entry.kind {
             Kind::Transaction | Kind::Decision => made = self.fold_transaction(entry, how)?,
             Kind::Label => {
@@ -211,13 +227,27 @@ impl State {
             }
             Kind::Policy => {
                 let change: PolicyChange = body(entry)?;
-                self.apply(sequence, policy_event(change))?;
+                self.apply_at(sequence, policy_event(change))?;
             }
             Kind::List => {
                 let change: ListEntry = body(entry)?;
-                self.apply(sequence, Event::List(change.list))?;
+                self.apply_at(sequence, Event::List(change.list))?;
+            }
+            Kind::Governor => {
+                let event: governor::Event = body(entry)?;
+                let done = match &event {
+                    governor::Event::Tripped { .. } => act.take(),
+                    governor::Event::Released { at, by, .. } => self.governing.release(*at, by),
+                };
+                if how == How::Decide && done.as_ref() != Some(&event) {
+                    return Err(FoldError::Governor { sequence });
+                }
+                self.governing.follow(&event);
             }
             _ => {}
+        }
+        if how == How::Decide && act.is_some() {
+            return Err(FoldError::Governor { sequence });
         }
         self.at = Head { sequence, hash: entry.hash };
         Ok(made)
@@ -225,27 +255,58 @@ impl State {
 
     /// The columns of a transaction that was recorded, with the label that came with it.
     pub fn transaction(&self, entry: &Entry<&str>) -> Result<(Vec<Value>, Option<Recorded>), FoldError> {
-        let glance: Glance = body(entry)?;
+        self.of_glance(entry, &body(entry)?)
+    }
+
+    fn of_glance(&self, entry: &Entry<&str>, glance: &Glance) -> Result<(Vec<Value>, Option<Recorded>), FoldError> {
         let schema = self.engine.schema();
         let values = transaction::recorded(glance.transaction.get(), entry.personal, schema)
             .ok_or_else(|| not_understood(entry.sequence, "its transaction"))?;
         let recorded = glance.outcome.map(|outcome| Recorded {
             arrived: entry.arrived,
             outcome,
-            shadow: glance.shadow.map(|shadow| shadow.outcome),
+            shadow: glance.shadow.as_ref().map(|shadow| shadow.outcome),
         });
         Ok((values, recorded))
     }
 
+    /// Decides about a transaction that arrived then; and what the governor did, if anything.
+    pub fn decide(
+        &mut self,
+        transaction: &[Value],
+        id: &str,
+        arrived: i64,
+    ) -> Result<(Decision, Option<governor::Event>), Refusal> {
+        let decision = self.engine.decide(transaction, id, arrived)?;
+        let act = self.governing.count(arrived, decision.outcome);
+        Ok((self.governed(decision, arrived), act))
+    }
+
+    /// The decision as the governor lets it be.
+    fn governed(&mut self, mut decision: Decision, arrived: i64) -> Decision {
+        let outcome = self.governing.holds(decision.outcome);
+        if outcome != decision.outcome {
+            let shadow = decision.shadow.as_ref().map(|shadow| shadow.outcome);
+            self.engine.correct(&decision, Recorded { arrived, outcome, shadow });
+            decision.outcome = outcome;
+            decision.flags.push(Flag::Governed);
+        }
+        decision
+    }
+
     fn fold_transaction(&mut self, entry: &Entry<&str>, how: How) -> Result<Option<Decision>, FoldError> {
         let sequence = entry.sequence;
-        let (values, recorded) = self.transaction(entry)?;
+        let glance: Glance = body(entry)?;
+        let (values, recorded) = self.of_glance(entry, &glance)?;
         let refused = |problem| FoldError::Refused { sequence, problem };
         if recorded.is_some_and(|recorded| recorded.outcome == Outcome::Review) {
             self.reviews.open(sequence, entry.id.unwrap_or_default());
         }
+        let asked = recorded.map(|recorded| asked_for(recorded.outcome, &glance.flags));
+        self.act = asked.and_then(|asked| self.governing.count(entry.arrived, asked));
         if let (How::Decide, Some(recorded)) = (how, recorded) {
             let made = self.engine.decide(&values, entry.id.unwrap_or_default(), entry.arrived).map_err(refused)?;
+            let made = self.governed(made, entry.arrived);
             self.engine.correct(&made, recorded);
             return Ok(Some(made));
         }
@@ -291,7 +352,7 @@ impl State {
             let artifact = folder.model(&change)?;
             let model = Model::new(&change.label(), artifact, &self.engine.features().definition().plan);
             let model = model.map_err(|problem| FoldError::Apply { sequence, problem: problem.into() })?;
-            self.apply(sequence, Event::Model(model))?;
+            self.apply_at(sequence, Event::Model(model))?;
         }
         self.model = change;
         Ok(())
@@ -340,8 +401,19 @@ impl State {
         Ok(())
     }
 
-    fn apply(&mut self, sequence: u64, event: Event) -> Result<(), FoldError> {
-        self.engine.apply(event).map_err(|problem| FoldError::Apply { sequence, problem })
+    /// Makes a change, all of it or none.
+    pub fn apply(&mut self, event: Event) -> Result<(), ApplyError> {
+        let is_policy = matches!(event, Event::Policy(_));
+        self.engine.apply(event)?;
+        if is_policy {
+            let obeyed = self.governing.obey(self.engine.policy());
+            debug_assert!(obeyed.is_ok(), "a policy that was checked has limits of a governor");
+        }
+        Ok(())
+    }
+
+    fn apply_at(&mut self, sequence: u64, event: Event) -> Result<(), FoldError> {
+        self.apply(event).map_err(|problem| FoldError::Apply { sequence, problem })
     }
 
     /// Writes the state down, to appear whole at `path`; gives the checksum of the file's head.
@@ -351,6 +423,7 @@ impl State {
             definition: self.engine.features().definition().text.clone(),
             model: self.model.clone(),
             reviews: self.reviews.clone(),
+            governing: self.governing.clone(),
         };
         folder.write(path, |file| {
             let mut out = BufWriter::with_capacity(1 << 20, file);
@@ -382,7 +455,7 @@ impl State {
         let artifact = folder.model(&head.model).map_err(|error| error.to_string())?;
         let model = Model::new(&head.model.label(), artifact, &definition.plan).map_err(|error| error.to_string())?;
         let engine = Engine::from_snapshot(definition, &model, &mut input).map_err(|error| error.to_string())?;
-        Ok(Self { engine, model: head.model, reviews: head.reviews, at, coming: None })
+        Ok(Self { engine, model: head.model, reviews: head.reviews, governing: head.governing, at, coming: None, act: None })
     }
 
     /// The state that a cut left to go on from.
@@ -413,6 +486,11 @@ pub fn last_label(reader: &Reader, id: &str, before: u64) -> Result<Option<Label
     let labels = reader.labels_of(id)?;
     let last = labels.iter().rev().find(|entry| entry.sequence < before);
     last.map(|entry| body(&borrowed(entry))).transpose()
+}
+
+/// What the policy asked for where this came of it.
+pub fn asked_for(outcome: Outcome, flags: &[Flag]) -> Outcome {
+    if flags.contains(&Flag::Governed) { Outcome::Decline } else { outcome }
 }
 
 /// What a body says.

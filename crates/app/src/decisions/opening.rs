@@ -17,7 +17,7 @@ use super::fold::{ORIGIN, State};
 use super::owner::Owner;
 use super::record::{self, Activated, DefinitionChange, ModelChange, Part, PolicyChange};
 use super::scorer::Scorer;
-use super::{retention, snapshots};
+use super::{lookout, retention, snapshots};
 use crate::clock;
 use crate::model_file::sha256;
 
@@ -49,6 +49,7 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     );
     desk.add_reader(reader);
     snapshots::start(Arc::downgrade(desk), 0).map_err(text)?;
+    lookout::start(Arc::downgrade(desk), journal.reader().map_err(text)?).map_err(text)?;
     if let Some(keep) = start.keep {
         retention::start(Arc::downgrade(desk), keep).map_err(text)?;
     }
@@ -104,7 +105,7 @@ fn begun(journal: &mut Journal, start: &Start, change: &ModelChange, definition:
     // What was imported before belongs to the past of every feature.
     let reader = journal.reader().map_err(text)?;
     state.fold_features(&reader, u64::MAX).map_err(text)?;
-    state.engine.apply(Event::Policy(policy.clone())).map_err(text)?;
+    state.apply(Event::Policy(policy.clone())).map_err(text)?;
     let known = reader.latest(Kind::Definition, u64::MAX, 1).map_err(text)?.pop();
     let described = record::json(&DefinitionChange { sql: state.engine.features().definition().text.clone() });
     let is_new = known.is_none_or(|entry| entry.body != described);

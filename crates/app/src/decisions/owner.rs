@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use assay_domain::{Decision, Value};
 use assay_engine::{ApplyError, Event, Refusal};
 use assay_journal::{Entry, Head, Journal, JournalError, Kind, NewEntry};
+use assay_monitor::governor;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -199,8 +200,8 @@ impl Owner {
             return Ok(answer);
         }
         let arrived = clock::microseconds();
-        let decision = match self.state.engine.decide(&transaction.values, transaction.id.as_str(), arrived) {
-            Ok(decision) => decision,
+        let (decision, act) = match self.state.decide(&transaction.values, &transaction.id, arrived) {
+            Ok(decided) => decided,
             Err(refusal) => {
                 figures.refused.inc();
                 return Ok(Answer::Refused(refusal));
@@ -220,6 +221,9 @@ impl Owner {
         let (kind, id) = (Kind::Decision, Some(id));
         self.group.entries.push(Owned { kind, id, arrived, body, personal, made: Some(made.clone()) });
         self.group.began.get_or_insert(asked);
+        if let Some(act) = act {
+            self.write_act(&act);
+        }
         Ok(Answer::Made(made))
     }
 
@@ -353,11 +357,47 @@ impl Owner {
             }
         }
         let (id, body) = (change.policy.as_ref().map(|policy| policy.version.clone()), record::json(&change));
-        if let Err(problem) = self.state.engine.apply(fold::policy_event(change)) {
+        let (by, mut held) = (change.by.clone(), self.state.governing.clone());
+        if let Err(problem) = self.state.apply(fold::policy_event(change)) {
             return Ok(Err(problem.into()));
+        }
+        if held.is_tripped() && !self.state.governing.is_tripped() {
+            // Who takes the governor away releases it.
+            let act = held.release(clock::microseconds(), by.as_deref().unwrap_or_default());
+            if let Some(act) = act {
+                self.write_act(&act);
+            }
         }
         self.write(Kind::Policy, id, body, None);
         Ok(Ok(()))
+    }
+
+    /// Lets declines through again that the governor holds back; its state then, or none where it held nothing back.
+    pub fn release(&mut self, by: Option<&str>, reply: Reply<Option<governor::Status>>) {
+        let act = self.state.governing.release(clock::microseconds(), by.unwrap_or_default());
+        let Some(act) = act else { return reply.send(None) };
+        self.write_act(&act);
+        let status = self.state.governing.status();
+        self.then(move || reply.send(status));
+    }
+
+    /// Writes down what the governor did, and says so in the log.
+    fn write_act(&mut self, act: &governor::Event) {
+        match act {
+            governor::Event::Tripped { declines, decisions, instead, .. } => {
+                let instead = instead.name();
+                tracing::warn!(
+                    declines,
+                    decisions,
+                    instead,
+                    "the policy declines too many: the governor holds its declines back"
+                );
+            }
+            governor::Event::Released { replaced, .. } => {
+                tracing::warn!(replaced, "the governor was released: declines hold again");
+            }
+        }
+        self.write(Kind::Governor, None, record::json(act), None);
     }
 
     /// Lets a rule sleep until a moment, or wakes it: the policy that decides, under a version of its own.

@@ -2,6 +2,7 @@
 //!
 //! docs/decisions.md is this file for people. Bodies only grow by fields; readers pass over those that they do not know.
 
+use assay_domain::decision::Flag;
 use assay_domain::{Decision, Outcome};
 use assay_engine::{ListChange, Policy};
 use serde::{Deserialize, Serialize};
@@ -180,6 +181,9 @@ pub struct Glance<'a> {
     /// What the shadow policy would have done.
     #[serde(default)]
     pub shadow: Option<ShadowGlance>,
+    /// What else is to be known of the decision.
+    #[serde(default)]
+    pub flags: Vec<Flag>,
 }
 
 /// The outcome of a shadow.

@@ -50,6 +50,8 @@ pub enum Call {
     Rules,
     /// A rule sleeps.
     Snooze,
+    /// Declines hold again.
+    Release,
     /// All lists.
     Lists,
     /// What is on one.
@@ -68,6 +70,8 @@ pub enum Call {
     Erase,
     /// Where the journal ends.
     Journal,
+    /// How things stand.
+    Monitor,
 }
 
 /// Which policy.
@@ -143,7 +147,7 @@ async fn answered(
             let body = body::read(incoming, worker, progress).await?;
             changes::change(call, asked, &body, limits.rows.get()).await
         }
-        Call::EndShadow | Call::DropList | Call::Erase => {
+        Call::EndShadow | Call::Release | Call::DropList | Call::Erase => {
             body::pass_over(incoming, worker, progress).await;
             changes::change(call, asked, &[], 0).await
         }
@@ -155,5 +159,6 @@ async fn answered(
         Call::Lists => listing::lists(&asked).await,
         Call::ShowList => listing::entries(&asked).await,
         Call::Journal => listing::journal(&asked).await,
+        Call::Monitor => listing::monitor(asked).await,
     }
 }

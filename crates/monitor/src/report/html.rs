@@ -17,6 +17,7 @@ pub fn html(report: &Report) -> String {
             &["From", "Frauds", "Genuine", "Late", "Before their time", "Days: half within", "nine in ten", "99 in a hundred"],
             report.labels.iter().map(labels).collect(),
         ),
+        labelled(report),
         report.quality.iter().map(quality).collect(),
     ];
     format!(
@@ -112,6 +113,11 @@ fn labels(window: &super::LabelsLearnt) -> Vec<String> {
     let counts = [window.frauds, window.genuine, window.late, window.before_their_time].map(count);
     let delays = [window.delay_days_p50, window.delay_days_p90, window.delay_days_p99].map(known);
     [moment(window.from)].into_iter().chain(counts).chain(delays).collect()
+}
+
+fn labelled(report: &Report) -> String {
+    let told = |share| format!("<p>Of {} of the mature decisions a label told something.</p>\n", percent(share));
+    report.labelled.map_or_else(String::new, told)
 }
 
 fn quality(quality: &Quality) -> String {

@@ -62,6 +62,9 @@ fn labels(out: &mut String, report: &Report) {
 }
 
 fn quality(out: &mut String, report: &Report) {
+    if let Some(labelled) = report.labelled {
+        line(out, format_args!("Of {} of the mature decisions a label told something.", percent(labelled)));
+    }
     for quality in &report.quality {
         line(out, format_args!("\nQuality of model {}, once labels are mature", shorten(&quality.model)));
         let (judged, frauds) = (count(quality.judged), count(quality.frauds));

@@ -39,6 +39,7 @@ pub async fn change(call: Call, asked: Asked, body: &[u8], limit: usize) -> Resu
             Ok(answer::empty())
         }
         Call::Snooze => snooze(asked, body).await,
+        Call::Release => release(asked).await,
         Call::Erase => erase(asked).await,
         _ => list(call, asked, body, limit).await,
     }
@@ -165,6 +166,12 @@ async fn snooze(asked: Asked, body: &[u8]) -> Result<Answer, Refusal> {
     let snoozed = desk.ask(move |owner, reply| owner.snooze(&name, until, key, reply)).await.map_err(Problem::from)?;
     let version = snoozed.map_err(Problem::from)?;
     json_of(&json!({ "policy_version": version, "until": until.map(moment) }))
+}
+
+async fn release(asked: Asked) -> Result<Answer, Refusal> {
+    let key = asked.key;
+    let released = asked.desk.ask(move |owner, reply| owner.release(key.as_deref(), reply)).await.map_err(Problem::from)?;
+    json_of(&released.ok_or(Problem::NothingHeldBack)?)
 }
 
 #[derive(Deserialize)]

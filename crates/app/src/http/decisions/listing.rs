@@ -14,6 +14,7 @@ use super::view::View;
 use super::{Asked, Problem, Which};
 use crate::decisions::desk::Desk;
 use crate::decisions::fold::{self, FoldError};
+use crate::decisions::monitoring;
 use crate::decisions::record::{Disposition, Glance, Label, moment};
 use crate::decisions::scorer::Scorer;
 use crate::http::answer::{self, Answer};
@@ -171,6 +172,11 @@ pub async fn entries(asked: &Asked) -> Result<Answer, Refusal> {
 pub async fn journal(asked: &Asked) -> Result<Answer, Refusal> {
     let head = asked.desk.ask(|owner, reply| reply.send(owner.head())).await.map_err(Problem::from)?;
     Ok(answer::json(json!({ "head": head.to_string(), "entries": head.sequence }).to_string()))
+}
+
+/// How things stand: drift, decisions, labels, quality, the governor.
+pub async fn monitor(asked: Asked) -> Result<Answer, Refusal> {
+    beside(move || RawValue::from_string(monitoring::json(&asked.desk.lookout.latest())).map_err(|_| Problem::Unreadable)).await
 }
 
 /// A decision with everything that it was made from.

@@ -59,6 +59,9 @@ pub enum Problem {
     /// No policy is tried out.
     #[error("no policy is tried out; PUT one to /v1/policy/shadow")]
     NoShadow,
+    /// There is nothing to release.
+    #[error("the governor holds nothing back, so that there is nothing to release; GET /v1/monitor shows how it stands")]
+    NothingHeldBack,
     /// A change that cannot be made.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -111,6 +114,7 @@ impl Problem {
             | Self::Imported
             | Self::PolicyMoved
             | Self::VersionTaken
+            | Self::NothingHeldBack
             | Self::Apply(ApplyError::List(ListError::Exists | ListError::InUse)) => StatusCode::CONFLICT,
             Self::Apply(_) | Self::Policy(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Transaction(TransactionError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -147,6 +151,7 @@ impl Problem {
             Self::VersionTaken => "policy_version_taken",
             Self::NoRule => "rule_not_found",
             Self::NoShadow => "no_shadow_policy",
+            Self::NothingHeldBack => "governor_not_tripped",
             Self::Apply(ApplyError::List(problem)) => match problem {
                 ListError::Unknown => "no_such_list",
                 ListError::Exists => "list_exists",
@@ -209,6 +214,7 @@ impl Problem {
             Self::VersionTaken,
             Self::NoRule,
             Self::NoShadow,
+            Self::NothingHeldBack,
             list(ListError::Unknown),
             list(ListError::Exists),
             list(ListError::InUse),
