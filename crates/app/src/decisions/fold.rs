@@ -116,7 +116,14 @@ struct SnapshotHead {
     governing: Governing,
 }
 
-/// What the entry of a cut says of the state to go on from.
+/// What the entry of a cut says.
+#[derive(Deserialize)]
+struct CutBody {
+    through: u64,
+    state: CutState,
+}
+
+/// What it says of the state to go on from.
 #[derive(Serialize, Deserialize)]
 pub struct CutState {
     /// The file of the checkpoint, in the data folder.
@@ -243,6 +250,10 @@ impl State {
                     return Err(FoldError::Governor { sequence });
                 }
                 self.governing.follow(&event);
+            }
+            Kind::Cut => {
+                let cut: CutBody = body(entry)?;
+                self.reviews.forget(cut.through);
             }
             _ => {}
         }
@@ -460,11 +471,6 @@ impl State {
 
     /// The state that a cut left to go on from.
     pub fn from_checkpoint(cut: &Entry, folder: &DataFolder) -> Result<Self, FoldError> {
-        #[derive(Deserialize)]
-        struct CutBody {
-            through: u64,
-            state: CutState,
-        }
         let CutBody { through, state } =
             serde_json::from_str(&cut.body).map_err(|_| not_understood(cut.sequence, "what it says of its state"))?;
         let gone = |problem: String| FoldError::NoCheckpoint { cut: through, problem };

@@ -3,7 +3,7 @@
 //! Whatever waits is done in one go and written as one group. Who asked is told when the group is on the disk; if it cannot be written, nobody
 //! is told anything but that, and the owner stops: what the disk holds is found out by the next start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,6 +46,8 @@ struct Group {
     entries: Vec<Owned>,
     /// Where the entry of a transaction is among them.
     transactions: BTreeMap<String, usize>,
+    /// Transactions of which labels and dispositions are among them.
+    labelled: BTreeSet<String>,
     waiting: Vec<Box<dyn FnOnce() + Send>>,
     began: Option<Instant>,
 }
@@ -295,6 +297,7 @@ impl Owner {
         label.learnt = record::moment(learnt);
         self.state.label(&entry, earlier.map(|earlier| earlier.label.is_fraud()), label.label.is_fraud())?;
         self.desk.figures.labelled(label.label);
+        self.group.labelled.insert(id.clone());
         self.write(Kind::Label, Some(id), record::json(&label), None);
         Ok(Ok(true))
     }
@@ -319,6 +322,7 @@ impl Owner {
             }
         }
         self.state.reviews.close(entry.sequence);
+        self.group.labelled.insert(id.clone());
         self.write(Kind::Disposition, Some(id), record::json(disposition), None);
         Ok(Ok(()))
     }
@@ -475,7 +479,7 @@ impl Owner {
         match erased {
             Ok(erased) => {
                 self.state.at = self.journal.head();
-                self.desk.figures.entries.set(i64::try_from(self.state.at.sequence).unwrap_or(i64::MAX));
+                self.count();
                 reply.send(erased);
             }
             Err(problem) => self.fail(problem.to_string()),
@@ -489,8 +493,10 @@ impl Owner {
             return;
         }
         match self.journal.retain(since, clock::microseconds(), state) {
-            Ok(_) => {
+            Ok(cut) => {
+                self.state.reviews.forget(cut.map_or(0, |cut| cut.through.sequence));
                 self.state.at = self.journal.head();
+                self.count();
                 reply.send(());
             }
             Err(problem) => self.fail(problem.to_string()),
@@ -507,18 +513,23 @@ impl Owner {
 
     /// The entry of a transaction; what is in the group is written first.
     fn written(&mut self, id: &str) -> Result<Option<Entry>, FoldError> {
-        if self.group.transactions.contains_key(id) || self.group.entries.iter().any(|entry| entry.id.as_deref() == Some(id)) {
+        if self.group.transactions.contains_key(id) || self.group.labelled.contains(id) {
             self.commit();
         }
         Ok(fold::find(self.journal.read(), id)?)
+    }
+
+    fn count(&self) {
+        let figures = &self.desk.figures;
+        figures.entries.set(i64::try_from(self.state.at.sequence).unwrap_or(i64::MAX));
+        figures.reviews.set(i64::try_from(self.state.reviews.len()).unwrap_or(i64::MAX));
     }
 
     /// Shows the threads that serve what decides now.
     pub fn publish(&self) {
         let open = open_of(&self.state);
         self.desk.scorers.keep(open.scorer.clone());
-        self.desk.figures.entries.set(i64::try_from(self.state.at.sequence).unwrap_or(i64::MAX));
-        self.desk.figures.reviews.set(i64::try_from(self.state.reviews.len()).unwrap_or(i64::MAX));
+        self.count();
         self.desk.enter(Phase::Open(Arc::new(open)));
     }
 
@@ -566,14 +577,14 @@ impl Owner {
             figures.writes.observe((clock::now() - began).as_secs_f64());
             figures.groups.observe(self.group.entries.len() as f64);
             self.state.at = self.journal.head();
-            figures.entries.set(i64::try_from(self.state.at.sequence).unwrap_or(i64::MAX));
-            figures.reviews.set(i64::try_from(self.state.reviews.len()).unwrap_or(i64::MAX));
+            self.count();
         }
         for tell in self.group.waiting.drain(..) {
             tell();
         }
         self.group.entries.clear();
         self.group.transactions.clear();
+        self.group.labelled.clear();
         self.group.began = None;
     }
 

@@ -23,6 +23,11 @@ impl OpenReviews {
         self.ids.remove(&sequence).is_some()
     }
 
+    /// Those up to an entry that was cut off can be looked at no longer.
+    pub fn forget(&mut self, through: u64) {
+        self.ids = self.ids.split_off(&(through + 1));
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.ids.len()

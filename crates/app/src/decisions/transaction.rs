@@ -126,7 +126,8 @@ impl Transaction {
     }
 }
 
-/// Reads what was written down: columns that this definition does not have are left out, and those of a person may have been erased.
+/// Reads what was written down: columns that this definition does not have are left out, those that it knows as something else are NULL, and
+/// those of a person may have been erased.
 pub fn recorded(fields: &str, personal: Option<&str>, schema: &Schema) -> Option<Vec<Value>> {
     let mut values = vec![Value::Null; schema.fields.len()];
     for json in std::iter::once(fields).chain(personal) {
@@ -134,7 +135,7 @@ pub fn recorded(fields: &str, personal: Option<&str>, schema: &Schema) -> Option
         let seed = Columns { schema, values: &mut values, problem: &mut problem, unknown: Unknown::LeftOut };
         let mut deserializer = serde_json::Deserializer::from_str(json);
         seed.deserialize(&mut deserializer).ok()?;
-        if problem.is_some() {
+        if problem.is_some_and(|problem| !matches!(problem, TransactionError::Kind { .. })) {
             return None;
         }
     }
