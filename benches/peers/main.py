@@ -10,7 +10,7 @@ import page
 from measure import say
 from workplace import REPOSITORY, WORK, start_afresh
 
-NAMES = ["coefficients", "grid", "quality", "read_csv", "training", "features", "observe", "predict", "latency", "swaps", "overload", "start", "scoring", "explain"]
+NAMES = ["coefficients", "grid", "quality", "read_csv", "training", "features", "observe", "predict", "latency", "decisions", "swaps", "overload", "start", "scoring", "explain"]
 
 
 def main():

@@ -1,9 +1,9 @@
-//! Decisions as fast as they are made: `decisions ADDRESS CONNECTIONS SECONDS TRANSACTIONS RATE [DAYS]` posts new transactions to
+//! Decisions as fast as they are made: `decisions ADDRESS CONNECTIONS SECONDS TRANSACTIONS RATE [DAYS PAST]` posts new transactions to
 //! `/v1/decisions`, so many to a request, and prints what came back.
 //!
 //! With RATE 0 every connection asks again as soon as it is answered; else requests are due at fixed moments, RATE a second, and latencies run
-//! from there. Ids are random texts. Events happen now, or with DAYS at moments that advance from so many days ago to now over 10,000,000
-//! transactions, to fill a journal with a past. One thread spins over non-blocking sockets.
+//! from there. Ids are random texts. Events happen now, or with DAYS at moments that advance from so many days ago to now over PAST
+//! transactions, to fill a journal with a past: it ends when all are decided. One thread spins over non-blocking sockets.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,8 +19,6 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// Cardholders and terminals.
 const CUSTOMERS: u64 = 5_000;
 const TERMINALS: u64 = 10_000;
-/// Transactions over which DAYS go by.
-const PAST: u64 = 10_000_000;
 
 struct Connection {
     stream: TcpStream,
@@ -34,21 +32,26 @@ struct Connection {
 struct Transactions {
     state: u64,
     made: u64,
-    days: Option<i64>,
+    /// Days that go by, and transactions over which they do.
+    past: Option<(i64, u64)>,
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, connections, seconds, transactions, rate, days @ ..] = arguments.as_slice() else {
-        panic!("usage: decisions ADDRESS CONNECTIONS SECONDS TRANSACTIONS RATE [DAYS]");
+    let [address, connections, seconds, transactions, rate, past @ ..] = arguments.as_slice() else {
+        panic!("usage: decisions ADDRESS CONNECTIONS SECONDS TRANSACTIONS RATE [DAYS PAST]");
     };
     let address: SocketAddr = address.parse().expect("ADDRESS is an address and a port");
     assert!(address.ip().is_loopback(), "only this machine is put under load");
     let number = |text: &String| text.parse::<f64>().expect("a number");
     let (seconds, rate) = (number(seconds), number(rate));
     let transactions: usize = transactions.parse().expect("TRANSACTIONS is a number");
-    let days = days.first().map(|days| days.parse().expect("DAYS is a number"));
-    let mut made = Transactions { state: u64::try_from(microseconds()).unwrap_or(1) | 1, made: 0, days };
+    let past = match past {
+        [] => None,
+        [days, past] => Some((days.parse().expect("DAYS is a number"), past.parse().expect("PAST is a number"))),
+        _ => panic!("DAYS and PAST come together"),
+    };
+    let mut made = Transactions { state: u64::try_from(microseconds()).unwrap_or(1) | 1, made: 0, past };
     let mut all: Vec<Connection> =
         (0..connections.parse().expect("CONNECTIONS is a number")).map(|_| Connection::open(address)).collect();
 
@@ -57,7 +60,7 @@ fn main() {
     let (mut latencies, mut statuses, mut due_number, mut unsent) = (Vec::new(), BTreeMap::<u16, usize>::new(), 0_u32, 0);
     loop {
         let moment = now();
-        if moment >= end {
+        if moment >= end || made.are_over() {
             break;
         }
         let mut waiting = 0;
@@ -134,6 +137,10 @@ impl Connection {
 }
 
 impl Transactions {
+    fn are_over(&self) -> bool {
+        self.past.is_some_and(|(_, past)| self.made >= past)
+    }
+
     fn request(&mut self, address: SocketAddr, transactions: usize) -> Vec<u8> {
         let mut body = String::with_capacity(160 * transactions);
         if transactions > 1 {
@@ -157,8 +164,8 @@ impl Transactions {
 
     fn push(&mut self, body: &mut String) {
         let (id, other) = (self.next(), self.next());
-        let moment = self.days.map_or_else(microseconds, |days| {
-            let left = 1.0 - (self.made.min(PAST) as f64 / PAST as f64);
+        let moment = self.past.map_or_else(microseconds, |(days, past)| {
+            let left = 1.0 - (self.made.min(past) as f64 / past as f64);
             #[expect(clippy::cast_possible_truncation, reason = "microseconds of some days")]
             let ago = (left * days as f64 * time::DAY as f64) as i64;
             microseconds() - ago
@@ -168,7 +175,8 @@ impl Transactions {
         let (moment, cents) = (String::from_utf8_lossy(&text), other >> 40 & 0x3fff);
         write!(
             body,
-            "{{\"transaction_id\":\"tx-{id:016x}\",\"tx_datetime\":\"{moment}\",\"customer_id\":{},\"terminal_id\":{},\"tx_amount\":{}.{:02}}}",
+            "{{\"transaction_id\":\"{}\",\"tx_datetime\":\"{moment}\",\"customer_id\":{},\"terminal_id\":{},\"tx_amount\":{}.{:02}}}",
+            letters(id),
             other % CUSTOMERS,
             (other >> 13) % TERMINALS,
             cents / 100,
@@ -186,6 +194,11 @@ impl Transactions {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
+}
+
+/// Sixteen letters: among millions of ids in hexadecimal digits some look like the numbers of cards, which are refused.
+fn letters(id: u64) -> String {
+    (0..16).map(|place| char::from(b'a' + (id >> (4 * place) & 0xf) as u8)).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "transactions happen now")]

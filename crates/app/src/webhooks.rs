@@ -1,6 +1,6 @@
 //! Who else wants to know? Tells other systems what came into the journal, in its order, signed, until they have taken it.
 //!
-//! The [`file`] says who wants what. A [`worker`] for each reads the journal behind its own [`place`], makes [`message`]s of entries and lets
+//! The [`mod@file`] says who wants what. A [`worker`] for each reads the journal behind its own [`place`], makes [`message`]s of entries and lets
 //! a [`sender`] hand them over; [`patience`] says how long it tries. docs/webhooks.md is what receivers may rely on.
 
 mod figures;

@@ -23,6 +23,9 @@ use crate::model_file::sha256;
 pub const ORIGIN: Head = Head { sequence: 0, hash: [0; 32] };
 /// Where checkpoints are, in the data folder; each is called after the last entry that it holds.
 pub const CHECKPOINTS: &str = "checkpoints";
+/// Entries that are read in one go beside a server: as long as a read lasts the write-ahead log cannot be cut, and who gives way to others reads
+/// slowly when there is much to write.
+pub const STEP: u64 = 500;
 /// How a snapshot begins.
 const MAGIC: &str = "assay snapshot 1";
 /// Bytes that the head of a snapshot may have.
@@ -186,7 +189,6 @@ impl State {
         folder: &DataFolder,
         progress: &mut impl FnMut(u64, u64),
     ) -> Result<(), FoldError> {
-        const STEP: u64 = 10_000;
         let last = reader.head()?.sequence;
         while self.at.sequence < last {
             progress(self.at.sequence, last);

@@ -13,7 +13,7 @@ use assay_monitor::{Drift, Report};
 use prometheus::Registry;
 
 use super::desk::{Desk, Phase};
-use super::fold::FoldError;
+use super::fold::{FoldError, STEP};
 use super::monitoring::Monitor;
 use super::readings::Readings;
 use crate::clock;
@@ -21,8 +21,6 @@ use crate::threads::give_way;
 
 /// How often it is looked whether something was written.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Entries that are counted in one go, so that an end is not kept waiting.
-const STEP: u64 = 5_000;
 /// Entries after which what was counted is written down: a start counts about so many again.
 const ENTRIES: u64 = 200_000;
 /// A report is made again when this many times as long has passed as it took.

@@ -8,7 +8,7 @@ use assay_features::Definition;
 use assay_journal::{Entry, Kind, Reader};
 
 use super::data_folder::DataFolder;
-use super::fold::{self, FoldError, State};
+use super::fold::{self, FoldError, STEP, State};
 use super::record::{DefinitionChange, Glance, Label, ListEntry};
 use super::transaction;
 
@@ -60,7 +60,6 @@ pub fn visit<E: From<FoldError>>(
     until: i64,
     mut visit: impl FnMut(u64, Happened) -> Result<(), E>,
 ) -> Result<(), E> {
-    const STEP: u64 = 10_000;
     let mut known = Labels::new();
     let mut after = 0;
     loop {

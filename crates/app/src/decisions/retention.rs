@@ -10,7 +10,7 @@ use assay_journal::Entry;
 use serde_json::json;
 
 use super::desk::{Desk, Phase};
-use super::fold::{CHECKPOINTS, CutState, FoldError, How, State};
+use super::fold::{CHECKPOINTS, CutState, FoldError, How, STEP, State};
 use crate::clock;
 use crate::threads::give_way;
 
@@ -75,7 +75,6 @@ fn cut(desk: &Desk, keep: Duration) -> Result<Option<u64>, FoldError> {
 
 /// The state before the first entry that arrived at `since` or later; none if nothing is before it, or nothing after.
 fn as_of(since: i64, reader: &assay_journal::Reader, desk: &Desk) -> Result<Option<State>, FoldError> {
-    const STEP: u64 = 10_000;
     let Some(mut state) = State::begin(reader, &desk.folder)? else { return Ok(None) };
     let began = state.at.sequence;
     let mut is_over = false;

@@ -10,14 +10,12 @@ use assay_journal::JournalError;
 
 use super::{Model, Models, Problem};
 use crate::decisions::desk::Desk;
-use crate::decisions::fold::{FoldError, ORIGIN, State};
+use crate::decisions::fold::{FoldError, ORIGIN, STEP, State};
 use crate::decisions::opening::{kept, text};
 use crate::decisions::record::ModelChange;
 use crate::model_folder::Named;
 use crate::threads::give_way;
 
-/// Entries that are folded before the next look at whether to go on.
-const STEP: u64 = 10_000;
 /// Entries that the one who decides folds itself: so few that nobody notices.
 const NEAR: u64 = 500;
 

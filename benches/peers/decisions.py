@@ -1,0 +1,128 @@
+"""How fast are decisions that are on the disk before they are told, in a journal that holds ten million, and how fast are they proved?"""
+
+import contextlib
+import os
+import shutil
+import statistics
+import subprocess
+import time
+
+from measure import Line, Section, Verdict, interleave
+from servers import LOAD_CORE, SERVER_CORE, free_port, stop, wait_ready
+from workplace import REPOSITORY, WORK, answer, made, output, pinned, program, shown
+
+ENTRIES, PAST_DAYS = 10_000_000, 300
+CONNECTIONS, MODERATE = 256, 2_000
+RATE_BAR, OVERHEAD_BAR_MS, REPLAY_BAR, REPLAYED = 10_000, 1, 100_000, 1_000_000
+# What a group of so many decisions writes to the log, about.
+GROUP_BYTES, SYNCS = 64 << 10, 2_000
+POLICY = '{"version": "bench", "rules": [{"id": "large", "when": "tx_amount > 163", "outcome": "decline"}]}'
+
+
+def run(quick):
+    entries, seconds, turns, replayed = (100_000, 3, 2, 50_000) if quick else (ENTRIES, 10, 5, REPLAYED)
+    folder = WORK / "decisions"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    section = Section(
+        "Decisions",
+        f"`POST /v1/decisions`, a transaction each, with the handbook's 15 features and a forest of 200 × 31, ids of random letters, to a journal that holds {entries:,} decisions of the last"
+        f" {PAST_DAYS} days; 0.6 % are declined, and get reasons. The server has core 0, all its threads included; the load core 1. With {CONNECTIONS} connections each asks again as soon as it is"
+        f" answered; at {MODERATE:,} a second requests are due at fixed moments. The disk's own figure is a write of {GROUP_BYTES >> 10} KiB over a file and fdatasync, in turn with the rest. The journal goes"
+        " back into its file now and then meanwhile, which is not left out. Replay: `assay verify`, on both cores.",
+        commands=[shown(pinned(SERVER_CORE, serve(folder, "PORT")))],
+    )
+    with serving(folder) as port:
+        output(load(port, 4, 3_600 if not quick else 60, 500, 0, PAST_DAYS, entries))
+        contenders = {
+            "closed": lambda: answer(load(port, CONNECTIONS, seconds, 1, 0)),
+            "moderate": lambda: answer(load(port, CONNECTIONS, seconds, 1, MODERATE)),
+            "disk": lambda: syncs(folder),
+        }
+        found = interleave(contenders, turns)
+    section.commands += [shown(load("PORT", CONNECTIONS, seconds, 1, rate)) for rate in (0, MODERATE)]
+    rates = [run["decided_per_s"] for run in found["closed"]]
+    section.lines.append(Line(f"decisions, {CONNECTIONS} connections", rates, "decisions/s"))
+    for name, words in (("closed", f"{CONNECTIONS} connections"), ("moderate", f"{MODERATE:,} a second")):
+        section.lines += [
+            Line(f"{words}, {key.removesuffix('_us')}", [run["latency"][key] / 1e3 for run in found[name]], "ms") for key in ("p50_us", "p99_us")
+        ]
+    for place, key in enumerate(("p50", "p99")):
+        section.lines.append(Line(f"the disk's own, {key}", [sync[place] for sync in found["disk"]], "ms"))
+    wrong = sum(count for name in ("closed", "moderate") for run in found[name] for status, count in run["statuses"].items() if status != "200")
+    p99 = statistics.median(run["latency"]["p99_us"] / 1e3 for run in found["moderate"])
+    overhead = p99 - statistics.median(sync[1] for sync in found["disk"])
+    rate = statistics.median(rates)
+    section.verdicts += [
+        Verdict("decisions a second, durable before answered, one core", f"{rate:,.0f}", f"≥ {RATE_BAR:,}", rate >= RATE_BAR),
+        Verdict("answers that are not 200", str(wrong), "0", wrong == 0),
+        Verdict(f"p99 at {MODERATE:,} a second above the disk's own", f"{overhead:.2f} ms", f"≤ {OVERHEAD_BAR_MS} ms", overhead <= OVERHEAD_BAR_MS),
+    ]
+    small = WORK / "replayed"
+    shutil.rmtree(small, ignore_errors=True)
+    small.mkdir()
+    with serving(small) as port:
+        output(load(port, 4, 600, 500, 0, PAST_DAYS, replayed))
+    verify = [program("assay"), "verify", small / "data", "--json"]
+    section.commands.append(shown(verify))
+    speeds = [answer_whole(verify)["decisions_per_second"] for _ in range(turns)]
+    section.lines.append(Line(f"replay of {replayed:,} decisions", speeds, "decisions/s"))
+    speed = statistics.median(speeds)
+    section.verdicts.append(Verdict("decisions replayed a second, bit-equal", f"{speed:,.0f}", f"≥ {REPLAY_BAR:,}", speed >= REPLAY_BAR))
+    shutil.rmtree(folder)
+    shutil.rmtree(small)
+    return section
+
+
+def model():
+    """A forest of 200 × 31 over the handbook's features, with texts as ids."""
+    sql = (REPOSITORY / "examples" / "cards" / "handbook.sql").read_text().replace("transaction_id BIGINT", "transaction_id TEXT")
+    definition = WORK / "texts.sql"
+    definition.write_text(sql)
+    cards = made("cards.csv", lambda out: [program("assay"), "simulate", "--customers", 500, "--days", 120, "--out", out])
+    settings = ["--set", "num_leaves=31", "--rounds", 200, "--resamples", 1, "--simulated", "--amount", "tx_amount"]
+    return made("decides.model", lambda out: [program("assay"), "train", cards, "--definition", definition, *settings, "--out", out])
+
+
+def serve(folder, port):
+    policy = folder / "policy.json"
+    policy.write_text(POLICY)
+    data = ["--data-dir", folder / "data", "--policy", policy]
+    return [program("assay"), "serve", "--model", model(), *data, "--bind", f"127.0.0.1:{port}", "--threads", 1, "--drain-seconds", 0]
+
+
+@contextlib.contextmanager
+def serving(folder):
+    port = free_port()
+    with open(WORK / "decisions.log", "ab") as log:
+        process = subprocess.Popen([str(word) for word in pinned(SERVER_CORE, serve(folder, port))], stdout=log, stderr=log)
+    try:
+        wait_ready(f"http://127.0.0.1:{port}/ready", process)
+        yield port
+    finally:
+        stop(process)
+
+
+def load(port, *words):
+    return pinned(LOAD_CORE, [program("decisions"), f"127.0.0.1:{port}", *words])
+
+
+def answer_whole(command):
+    import json
+
+    return json.loads(output(command))
+
+
+def syncs(folder):
+    """What a write of a group's bytes and its fdatasync take, p50 and p99 in ms."""
+    took = []
+    with open(folder / "syncs", "wb") as file:
+        file.truncate(32 << 20)
+        os.fsync(file.fileno())
+        for number in range(SYNCS):
+            began = time.perf_counter()
+            os.pwrite(file.fileno(), bytes([number % 256]) * GROUP_BYTES, (number * GROUP_BYTES) % (32 << 20))
+            os.fdatasync(file.fileno())
+            took.append((time.perf_counter() - began) * 1e3)
+    took.sort()
+    return took[len(took) // 2], took[len(took) * 99 // 100]
