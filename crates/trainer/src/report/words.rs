@@ -27,7 +27,7 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Foreign text inside a sentence of ours: escaped, cut at [`TEXT_LIMIT`], and unable to turn the sentence's direction.
+/// Foreign text inside a sentence of ours: escaped, cut at `TEXT_LIMIT`, and unable to turn the sentence's direction.
 pub fn isolate(text: &str) -> String {
     format!("<bdi>{}</bdi>", escape(&shorten(text, TEXT_LIMIT)))
 }
