@@ -1,6 +1,7 @@
 //! The desk before the owner: what many threads hand in to the one that decides, and what they get back once it is on the disk.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -123,6 +124,8 @@ pub struct Start {
     pub policy: Option<Policy>,
     /// How long entries are kept, if not for ever.
     pub keep: Option<Duration>,
+    /// Entries between two snapshots.
+    pub snapshot_every: NonZeroU64,
 }
 
 /// A model and what it is called.

@@ -48,7 +48,7 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
         "the journal is open"
     );
     desk.add_reader(reader);
-    snapshots::start(Arc::downgrade(desk), 0).map_err(text)?;
+    snapshots::start(Arc::downgrade(desk), 0, start.snapshot_every.get()).map_err(text)?;
     lookout::start(Arc::downgrade(desk), journal.reader().map_err(text)?).map_err(text)?;
     if let Some(keep) = start.keep {
         retention::start(Arc::downgrade(desk), keep).map_err(text)?;

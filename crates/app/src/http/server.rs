@@ -1,7 +1,7 @@
 //! The whole server: a thread per core, each with a listener of its own, and the signals that end them.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -53,6 +53,8 @@ pub struct Data {
     pub keep: Option<Duration>,
     /// Who else is told of what is written down.
     pub webhooks: Option<HooksFile>,
+    /// Entries between two snapshots.
+    pub snapshot_every: NonZeroU64,
 }
 
 /// Why the server did not start or stopped.
@@ -214,9 +216,9 @@ impl Shared {
     ) -> Result<Self, ServerError> {
         let metrics = Metrics::new();
         let mut hooks = None;
-        let decisions = data.map(|Data { folder, policy, keep, webhooks }| {
+        let decisions = data.map(|Data { folder, policy, keep, webhooks, snapshot_every }| {
             hooks = webhooks;
-            let start = Start { folder, model: models.active(), policy, keep };
+            let start = Start { folder, model: models.active(), policy, keep, snapshot_every };
             Desk::start(start, &metrics.registry())
         });
         let decisions = decisions.transpose()?;
