@@ -218,7 +218,8 @@ impl Shared {
         let mut hooks = None;
         let decisions = data.map(|Data { folder, policy, keep, webhooks, snapshot_every }| {
             hooks = webhooks;
-            let start = Start { folder, model: models.active(), policy, keep, snapshot_every };
+            let patience = settings.limits.decision_wait;
+            let start = Start { folder, model: models.active(), policy, keep, snapshot_every, patience };
             Desk::start(start, &metrics.registry())
         });
         let decisions = decisions.transpose()?;
