@@ -68,10 +68,16 @@ impl Definition {
 
 /// Serves the models in `folder` over the data beside them, ready or not.
 pub fn start(folder: &Path, arguments: &[&str]) -> Server {
+    start_with_environment(folder, arguments, &[])
+}
+
+/// The same with variables in its environment.
+pub fn start_with_environment(folder: &Path, arguments: &[&str], environment: &[(&str, String)]) -> Server {
     let [models, data] = ["models", "data"].map(|name| folder.join(name).display().to_string());
     let model = format!("{models}/fraud.model");
     let all = [&["--models", &models, "--model", &model, "--data-dir", &data], arguments].concat();
-    Server::start_with(&all)
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Server::start_with_environment(tempfile::tempdir().unwrap(), &all, &environment)
 }
 
 /// A folder with the model `fraud`, in which data will be.
@@ -159,6 +165,8 @@ pub struct Acknowledged {
     pub policies: Vec<String>,
     /// Notes of entries of the list.
     pub notes: Vec<String>,
+    /// The last words of servers that left.
+    pub farewells: Vec<Reply>,
 }
 
 impl Acknowledged {
@@ -169,6 +177,7 @@ impl Acknowledged {
         self.labels.extend(other.labels);
         self.policies.extend(other.policies);
         self.notes.extend(other.notes);
+        self.farewells.extend(other.farewells);
     }
 
     /// How many decisions.
@@ -210,16 +219,16 @@ pub fn work(address: SocketAddr, transactions: &Transactions, number: u64) -> Ac
         let answered = match random.below(20) {
             0 => {
                 let body = policy(&name, random.unit()).to_string();
-                asked(&mut client, "PUT", "/v1/policy", &body).map(|_| told.policies.push(name))
+                asked(&mut client, &mut told.farewells, "PUT", "/v1/policy", &body).map(|_| told.policies.push(name))
             }
             1 => {
                 let value = random.below(20);
                 let body = json!({"entries": [{"value": value, "note": name}]}).to_string();
-                asked(&mut client, "POST", "/v1/lists/stolen/entries", &body).map(|_| told.notes.push(name))
+                asked(&mut client, &mut told.farewells, "POST", "/v1/lists/stolen/entries", &body).map(|_| told.notes.push(name))
             }
             2 => {
                 let body = json!({"values": [random.below(20)]}).to_string();
-                asked(&mut client, "POST", "/v1/lists/stolen/remove", &body).map(drop)
+                asked(&mut client, &mut told.farewells, "POST", "/v1/lists/stolen/remove", &body).map(drop)
             }
             3 | 4 if !told.decisions.is_empty() => {
                 let (request, _) = &told.decisions[usize::try_from(random.below(told.decisions.len())).unwrap()];
@@ -227,7 +236,7 @@ pub fn work(address: SocketAddr, transactions: &Transactions, number: u64) -> Ac
                 let one = if request.is_array() { &request[0] } else { &request };
                 let label = if random.below(3) == 0 { "fraud" } else { "genuine" };
                 let body = json!({"transaction_id": one["transaction_id"], "label": label, "source": name}).to_string();
-                asked(&mut client, "POST", "/v1/labels", &body).map(|_| told.labels.push(body))
+                asked(&mut client, &mut told.farewells, "POST", "/v1/labels", &body).map(|_| told.labels.push(body))
             }
             kind => {
                 let body = match kind {
@@ -235,7 +244,7 @@ pub fn work(address: SocketAddr, transactions: &Transactions, number: u64) -> Ac
                     _ => transactions.next(),
                 };
                 let body = body.to_string();
-                let reply = asked(&mut client, "POST", "/v1/decisions", &body);
+                let reply = asked(&mut client, &mut told.farewells, "POST", "/v1/decisions", &body);
                 match &reply {
                     Some(reply) => told.decisions.push((body, reply.body.clone())),
                     None => told.unanswered.push(body),
@@ -251,10 +260,11 @@ pub fn work(address: SocketAddr, transactions: &Transactions, number: u64) -> Ac
 }
 
 /// Asks, and gives what was answered with success; none where the server is gone or says that it goes.
-fn asked(client: &mut Client, method: &str, path: &str, body: &str) -> Option<Reply> {
+fn asked(client: &mut Client, farewells: &mut Vec<Reply>, method: &str, path: &str, body: &str) -> Option<Reply> {
     let reply = client.try_ask(method, path, body.as_bytes())?;
     if reply.status == 503 {
         assert!(["journal_stopped", "draining"].contains(&reply.code().as_str()), "{}", reply.text());
+        farewells.push(reply);
         return None;
     }
     assert!(reply.status < 300, "{method} {path} {body}: {} {}", reply.status, reply.text());
