@@ -13,8 +13,8 @@ use std::thread;
 
 use assay_journal::{Kind, Reader};
 use decider::{
-    Acknowledged, Definition, Transactions, assert_remembers, assert_same_as_never_ended, assert_whole, place, prepare, start,
-    start_with_environment, wait_until_ready, work,
+    Acknowledged, Definition, Transactions, assert_remembers, assert_replays, assert_same_as_never_ended, assert_whole, place,
+    prepare, start, start_with_environment, wait_until_ready, work,
 };
 use support::{Client, LOOK_INTERVAL, LOOKS, Server};
 use tempfile::TempDir;
@@ -89,6 +89,7 @@ fn stopped_by(call: &str, errno: &str, times: u32) -> String {
     let data = folder.path().join("data");
     assert_remembers(&server, &data, &told);
     assert_whole(&data);
+    assert_replays(&data);
     assert_same_as_never_ended(&server, folder.path(), &transactions);
     last
 }

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use decider::{
-    Acknowledged, Definition, Transactions, assert_remembers, assert_same_as_never_ended, assert_whole, place, prepare, start,
-    wait_for_state, wait_until_ready, work,
+    Acknowledged, Definition, Transactions, assert_remembers, assert_replays, assert_same_as_never_ended, assert_whole, place,
+    prepare, start, wait_for_state, wait_until_ready, work,
 };
 use support::{Random, Server};
 
@@ -55,6 +55,7 @@ fn every_answered_decision_outlives_a_kill_and_the_server_decides_as_if_never_ki
         wait_until_ready(&server);
         assert_remembers(&server, &folder.path().join("data"), &told);
         assert_whole(&folder.path().join("data"));
+        assert_replays(&folder.path().join("data"));
         assert_same_as_never_ended(&server, folder.path(), &transactions);
     }
     println!("{round} kills, {answered} requests answered in the rounds, {snapshots} starts from a snapshot");
@@ -103,6 +104,7 @@ fn a_kill_while_the_features_of_another_model_are_filled_loses_nothing_and_leave
     wait_until_ready(&server);
     assert_remembers(&server, &data, &told);
     assert_whole(&data);
+    assert_replays(&data);
     assert_same_as_never_ended(&server, folder.path(), &transactions);
 }
 

@@ -317,6 +317,13 @@ pub fn assert_whole(data: &Path) {
     reader.replay(0, u64::MAX, visit).unwrap();
 }
 
+/// Every decision of the journal comes out again to the bit when it is made once more.
+pub fn assert_replays(data: &Path) {
+    let output = Command::new(env!("CARGO_BIN_EXE_assay")).arg("verify").arg(data).output().unwrap();
+    let [told, complaint] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success(), "{told}{complaint}");
+}
+
 /// Asks a server that never ended for everything in the journal of `server` in its order, and holds their answers against each other: they
 /// may differ by when something arrived, and by nothing else.
 pub fn assert_same_as_never_ended(server: &Server, folder: &Path, transactions: &Transactions) {
