@@ -579,7 +579,7 @@ impl Owner {
                 tracing::warn!(
                     seconds = took.as_secs_f64(),
                     entries = self.group.entries.len(),
-                    "the disk was slow to keep decisions; those who asked meanwhile were told to try again; look at what else uses it"
+                    "the disk was slow to keep decisions; who asks while it takes longer than --max-decision-wait is told to try again"
                 );
             }
             if self.failed.is_some() {
