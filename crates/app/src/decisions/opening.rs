@@ -29,6 +29,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Opens the journal and folds it, so that an owner can go on; the problem is a sentence.
 pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     let mut journal = opened(&start.folder)?;
+    if journal.torn_bytes() > 0 {
+        tracing::warn!(
+            bytes = journal.torn_bytes(),
+            "the last group of the journal was cut short and is dropped, as the process before ended in its midst; nobody was told of it"
+        );
+    }
     let reader = journal.reader().map_err(text)?;
     let change = kept(&start.folder, &start.model)?;
     let definition = definition_of(&start.model)?;
