@@ -32,7 +32,8 @@ fn every_answered_decision_outlives_a_kill_and_the_server_decides_as_if_never_ki
     let mut random = Random(rounds());
     let (mut round, mut answered, mut snapshots) = (0, 0, 0);
     while round < rounds() {
-        let definition = if round / ROUNDS_OF_A_JOURNAL % 2 == 0 { Definition::TextIds } else { Definition::IntegerIds };
+        let definition =
+            if (round / ROUNDS_OF_A_JOURNAL).is_multiple_of(2) { Definition::TextIds } else { Definition::IntegerIds };
         let (folder, transactions) = (place(definition), Transactions::new(definition));
         let mut told = Acknowledged::default();
         for _ in 0..ROUNDS_OF_A_JOURNAL.min(rounds() - round) {

@@ -109,7 +109,8 @@ fn terminate(server: &mut Child) {
 /// Waits until so many more requests were answered; whether that was before a client failed.
 fn wait_for(answered: &AtomicUsize, more: usize, clients: &[thread::ScopedJoinHandle<'_, ()>]) -> bool {
     let (wanted, until) = (answered.load(Ordering::Relaxed) + more, now() + PATIENCE);
-    while answered.load(Ordering::Relaxed) < wanted && now() < until && !clients.iter().any(|client| client.is_finished()) {
+    while answered.load(Ordering::Relaxed) < wanted && now() < until && !clients.iter().any(thread::ScopedJoinHandle::is_finished)
+    {
         thread::sleep(LOOK_INTERVAL);
     }
     answered.load(Ordering::Relaxed) >= wanted

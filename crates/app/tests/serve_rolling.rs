@@ -1,4 +1,4 @@
-//! Two servers behind HAProxy, restarted in turn under load: no request fails.
+//! Two servers behind `HAProxy`, restarted in turn under load: no request fails.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -81,7 +81,7 @@ fn rolling_restarts_behind_haproxy_fail_no_request() {
             assert!(server.wait().success());
             *server = start(&address.to_string());
             wait_until_up(figures, ["a", "b"][round % 2]);
-            if clients.iter().any(|client| client.is_finished()) {
+            if clients.iter().any(thread::ScopedJoinHandle::is_finished) {
                 break;
             }
             assert!(answered.load(Ordering::Relaxed) > before, "nothing was answered meanwhile");
@@ -93,7 +93,7 @@ fn rolling_restarts_behind_haproxy_fail_no_request() {
     println!("{} restarts of each, {} requests", restarts(), answered.into_inner());
 }
 
-/// HAProxy, ended with the test.
+/// `HAProxy`, ended with the test.
 struct Proxy(Child);
 
 impl Drop for Proxy {
@@ -108,7 +108,7 @@ fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Waits until HAProxy sends requests to a server.
+/// Waits until `HAProxy` sends requests to a server.
 fn wait_until_up(figures: SocketAddr, name: &str) {
     for _ in 0..LOOKS {
         let url = format!("http://{figures}/stats;csv");

@@ -331,7 +331,7 @@ pub fn assert_same_as_never_ended(server: &Server, folder: &Path, transactions: 
     fs::create_dir(control_folder.path().join("models")).unwrap();
     for file in fs::read_dir(folder.join("models")).unwrap() {
         let file = file.unwrap();
-        if file.file_name().to_str().unwrap().ends_with(".model") {
+        if file.path().extension().is_some_and(|ending| ending == "model") {
             fs::copy(file.path(), control_folder.path().join("models").join(file.file_name())).unwrap();
         }
     }

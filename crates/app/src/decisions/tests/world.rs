@@ -181,7 +181,7 @@ fn start(folder: &Path, model: StartModel, policy: Option<Policy>) -> Arc<Desk> 
         match &*desk.phase() {
             Phase::Open(_) => return desk,
             Phase::Stopped { problem } => panic!("{problem:?}"),
-            Phase::Opening { .. } => std::thread::sleep(std::time::Duration::from_millis(5)),
+            Phase::Opening { .. } => std::thread::sleep(Duration::from_millis(5)),
         }
     }
 }
