@@ -22,7 +22,7 @@ pub mod replay;
 mod retention;
 mod reviews;
 pub mod scorer;
-mod snapshots;
+pub mod snapshots;
 pub mod transaction;
 
 #[cfg(test)]

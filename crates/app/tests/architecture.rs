@@ -200,3 +200,31 @@ fn no_file_names_the_machine_it_was_written_on() {
     let found: Vec<String> = tracked().into_iter().filter(names_here).collect();
     assert!(found.is_empty(), "these name the folder of this clone, {here}: {found:?}");
 }
+
+/// Each line of a table of SPECIFICATION.md names files, and after each the tests in it.
+#[test]
+fn every_promise_names_tests_that_are_there() {
+    let specification = read("SPECIFICATION.md");
+    let promises =
+        specification.lines().filter(|line| line.starts_with("| ") && line.contains('`') && !line.starts_with("| ---"));
+    let (mut found, mut missing) = (0, Vec::new());
+    for promise in promises {
+        let named = promise.rsplit("| ").next().unwrap();
+        let mut tests = String::new();
+        for (place, name) in named.split('`').enumerate().filter(|(place, _)| place % 2 == 1) {
+            if Path::new(name).extension().is_some_and(|ending| ending == "rs") {
+                tests = read(name);
+                continue;
+            }
+            assert!(place > 1, "{promise}: name a file before its tests");
+            let attribute =
+                tests.find(&format!("fn {name}(")).and_then(|place| tests[..place].rfind("#[test]").map(|test| place - test));
+            match attribute {
+                Some(distance) if distance < 300 => found += 1,
+                _ => missing.push(name),
+            }
+        }
+    }
+    assert!(missing.is_empty(), "SPECIFICATION.md names tests that are not there: {missing:#?}");
+    assert!(found > 40, "SPECIFICATION.md names only {found} tests");
+}

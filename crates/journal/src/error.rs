@@ -12,7 +12,7 @@ use crate::layout::FORMAT;
 #[derive(Debug, Error)]
 pub enum JournalError {
     /// The folder or a file in it cannot be used.
-    #[error("{} cannot be used: {source}; the journal needs a folder in which it may make and write files", path.display())]
+    #[error("{} cannot be used: {source}; the journal needs a folder in which it may make and write files, and room on its disk", path.display())]
     Folder {
         /// What cannot be used.
         path: PathBuf,
@@ -94,7 +94,9 @@ pub enum JournalError {
         what: &'static str,
     },
     /// The disk refused; nobody knows how much of the group is on it.
-    #[error("the journal could not be written: {0}; it takes nothing more until a restart, and holds all that it acknowledged")]
+    #[error(
+        "the journal could not be written: {0}; see to the disk, then restart: it holds all that it acknowledged, and takes nothing more"
+    )]
     Write(#[source] rusqlite::Error),
     /// Another program holds the file.
     #[error("another program is writing to the file of the journal; end it; nothing of the group was written")]

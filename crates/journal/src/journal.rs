@@ -14,6 +14,7 @@ use crate::error::JournalError;
 use crate::ids::Ids;
 use crate::layout;
 use crate::reader::{self, Reader};
+use crate::torn;
 use crate::wal::{self, Wal};
 
 /// Held while a process writes; empty.
@@ -35,6 +36,7 @@ pub struct Journal {
     head: Head,
     path: PathBuf,
     has_stopped: bool,
+    torn_bytes: u64,
     _lock: File,
 }
 
@@ -43,6 +45,8 @@ impl Journal {
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
         let lock = locked(folder)?;
         let path = layout::file_of(folder);
+        let log = folder.join(format!("{}-wal", layout::FILE));
+        let torn_bytes = torn::bytes(&log).map_err(|source| JournalError::Folder { path: log, source })?;
         let fresh = || {
             let identity = random::<Identity>()?;
             Ok((identity, chain::origin(&identity)))
@@ -56,7 +60,18 @@ impl Journal {
         reader::follow(&connection, &ids, 0)?;
         let reader = Reader::beside(&path, &ids)?;
         let head = reader.head()?;
-        Ok(Self { wal: Wal::start(&path)?, connection, reader, ids, identity, head, path, has_stopped: false, _lock: lock })
+        Ok(Self {
+            wal: Wal::start(&path)?,
+            connection,
+            reader,
+            ids,
+            identity,
+            head,
+            path,
+            has_stopped: false,
+            torn_bytes,
+            _lock: lock,
+        })
     }
 
     /// Writes a group of entries. When it returns their sequences they are on the disk; when it returns an error none of them is, except
@@ -78,6 +93,11 @@ impl Journal {
     /// The last entry.
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// Bytes at the end of the write-ahead log that opening dropped: of a group that was cut short, and that nobody was told of.
+    pub fn torn_bytes(&self) -> u64 {
+        self.torn_bytes
     }
 
     /// Whether the write-ahead log is on its way into the file: groups take longer meanwhile.

@@ -11,6 +11,7 @@ mod journal;
 mod layout;
 mod reader;
 mod retention;
+mod torn;
 mod verify;
 mod wal;
 

@@ -184,13 +184,16 @@ fn an_id_that_was_written_twice_behind_our_back_is_found() {
 fn a_torn_or_damaged_log_ends_with_a_whole_group() {
     let folder = tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
+    let log_name = format!("{FILE}-wal");
+    let log_bytes = |folder: &Path| fs::metadata(folder.join(&log_name)).unwrap().len();
     let mut heads = vec![journal.head()];
+    let mut ends = vec![0];
     for group in 0..12 {
         let ids: Vec<String> = (0..=group * 3).map(|number| format!("{group}-{number}")).collect();
         journal.append(&ids.iter().map(|id| decision(id)).collect::<Vec<_>>()).unwrap();
         heads.push(journal.head());
+        ends.push(log_bytes(folder.path()));
     }
-    let log_name = format!("{FILE}-wal");
     let (file, log) = (fs::read(folder.path().join(FILE)).unwrap(), fs::read(folder.path().join(&log_name)).unwrap());
     let mut draws = Draws(1);
     let mut seen = Vec::new();
@@ -207,7 +210,12 @@ fn a_torn_or_damaged_log_ends_with_a_whole_group() {
         fs::write(copy.path().join(&log_name), damaged).unwrap();
         let mut journal = Journal::open(copy.path()).unwrap();
         let head = journal.read().verify(|_, _| ()).unwrap().head;
-        assert!(heads.contains(&head), "entry {} ends no group", head.sequence);
+        let group = heads.iter().position(|known| *known == head);
+        let group = group.unwrap_or_else(|| panic!("entry {} ends no group", head.sequence));
+        if group > 0 {
+            let bytes = if round % 3 == 0 { place } else { log.len() };
+            assert_eq!(journal.torn_bytes(), bytes as u64 - ends[group], "round {round}, group {group}");
+        }
         journal.append(&[decision("after")]).unwrap();
         journal.read().verify(|_, _| ()).unwrap();
         seen.push(head.sequence);
@@ -215,4 +223,26 @@ fn a_torn_or_damaged_log_ends_with_a_whole_group() {
     seen.sort_unstable();
     seen.dedup();
     assert!(seen.len() > 8, "the log was damaged in too few places: {seen:?}");
+}
+
+#[test]
+fn a_log_that_began_anew_over_an_earlier_one_is_not_taken_for_torn() {
+    let folder = tempdir().unwrap();
+    let log = folder.path().join(format!("{FILE}-wal"));
+    let mut journal = Journal::open(folder.path()).unwrap();
+    let ids: Vec<String> = (0..500).map(|number| number.to_string()).collect();
+    journal.append(&ids.iter().map(|id| decision(id)).collect::<Vec<_>>()).unwrap();
+    let long = fs::metadata(&log).unwrap().len();
+    let other = rusqlite::Connection::open(folder.path().join(FILE)).unwrap();
+    other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+    let before = fs::read(&log).unwrap();
+    journal.append(&[decision("anew")]).unwrap();
+    let after = fs::read(&log).unwrap();
+    assert!(after.len() as u64 == long && after[..32] != before[..32], "the log did not begin anew");
+
+    let copy = tempdir().unwrap();
+    fs::copy(folder.path().join(FILE), copy.path().join(FILE)).unwrap();
+    fs::write(copy.path().join(format!("{FILE}-wal")), after).unwrap();
+    let copied = Journal::open(copy.path()).unwrap();
+    assert_eq!((copied.torn_bytes(), copied.head()), (0, journal.head()));
 }

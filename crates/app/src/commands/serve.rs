@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use clap::Args;
 use thiserror::Error;
 
 use crate::decisions::data_folder::DataFolder;
+use crate::decisions::snapshots::ENTRIES;
 use crate::http::{
     self, Access, AllowedOrigins, Data, Limits, ModelArguments, OpenError, ServerError, Settings, TlsError, TlsFiles,
 };
@@ -49,6 +50,10 @@ pub struct Serve {
     /// docs/webhooks.md shows. Changes of the file are followed within a second.
     #[arg(long, value_name = "FILE", requires = "data_dir")]
     webhooks: Option<PathBuf>,
+
+    /// Entries of the journal after which a snapshot is written while the server runs: the next start folds no more than about so many.
+    #[arg(long, value_name = "ENTRIES", requires = "data_dir", hide = true, default_value_t = NonZeroU64::new(ENTRIES).expect("not zero"))]
+    snapshot_every: NonZeroU64,
 
     /// Address and port to listen on; port 0 takes a free one, named in the first log line [default: 127.0.0.1:5000]. A socket that a
     /// supervisor such as systemd hands over is listened on instead.
@@ -187,8 +192,13 @@ pub fn run(serve: &Serve) -> Result<(), ServeError> {
     let models = http::open(&serve.models, path.as_deref())?;
     let policy = serve.policy.as_deref().map(policy).transpose()?;
     let webhooks = serve.webhooks.clone().map(HooksFile::open).transpose()?;
-    let data =
-        serve.data_dir.as_deref().map(|folder| Data { folder: DataFolder::at(folder), policy, keep: serve.keep_days, webhooks });
+    let data = serve.data_dir.as_deref().map(|folder| Data {
+        folder: DataFolder::at(folder),
+        policy,
+        keep: serve.keep_days,
+        webhooks,
+        snapshot_every: serve.snapshot_every,
+    });
     let settings = Settings {
         bind,
         inherited,

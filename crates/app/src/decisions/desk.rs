@@ -1,9 +1,11 @@
 //! The desk before the owner: what many threads hand in to the one that decides, and what they get back once it is on the disk.
 
 use std::io;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use assay_engine::{Model, Policy};
@@ -22,9 +24,12 @@ use super::opening;
 use super::owner::Owner;
 use super::record::ModelChange;
 use super::scorer::{Scorer, Scorers};
+use crate::clock;
 
 /// Requests that may wait for the owner; one more is told that there is too much to do.
 const WAITING: usize = 8_192;
+/// The owner waits for something to do.
+const IDLE: u64 = u64::MAX;
 
 /// Something that the owner does.
 pub type Command = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -33,6 +38,11 @@ pub type Command = Box<dyn FnOnce(&mut Owner) + Send>;
 pub struct Desk {
     commands: mpsc::Sender<Command>,
     phase: ArcSwap<Phase>,
+    /// When the owner began with what it has in hand, in microseconds after `origin`.
+    began: AtomicU64,
+    origin: Instant,
+    /// How long it may have it in hand before who comes is turned away.
+    patience: Duration,
     /// Somebody wants to know when the owner has stopped.
     stopped: Notify,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -87,7 +97,7 @@ pub enum Unavailable {
         of: u64,
     },
     /// Too much waits.
-    #[error("more decisions are asked for than can be made in time; try again in a second")]
+    #[error("more decisions are asked for than can be made and written down in time; try again in a second")]
     Busy,
     /// The journal cannot be written.
     #[error("decisions cannot be written down, so none is made; the server stops, and its log says why")]
@@ -123,6 +133,10 @@ pub struct Start {
     pub policy: Option<Policy>,
     /// How long entries are kept, if not for ever.
     pub keep: Option<Duration>,
+    /// Entries between two snapshots.
+    pub snapshot_every: NonZeroU64,
+    /// How long the owner may be busy with what it has in hand before who comes is turned away.
+    pub patience: Duration,
 }
 
 /// A model and what it is called.
@@ -147,6 +161,9 @@ impl Desk {
         let desk = Arc::new(Self {
             commands,
             phase: ArcSwap::from_pointee(Phase::Opening { done: 0, of: 0 }),
+            began: AtomicU64::new(IDLE),
+            origin: clock::now(),
+            patience: start.patience,
             stopped: Notify::new(),
             thread: Mutex::default(),
             readers: Mutex::default(),
@@ -220,12 +237,25 @@ impl Desk {
             .map_err(|error| NotActivated::Refused(error.to_string()))
     }
 
+    /// Who comes while the disk hangs would wait for longer than a payment can: it is told so at once, and may decide without us.
     fn hand_in(&self, command: Command) -> Result<(), Unavailable> {
         self.open()?;
+        if self.since_origin().saturating_sub(self.began.load(Ordering::Relaxed)) > micros(self.patience) {
+            return Err(Unavailable::Busy);
+        }
         self.commands.try_send(command).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Unavailable::Busy,
             mpsc::error::TrySendError::Closed(_) => Unavailable::Stopped,
         })
+    }
+
+    /// The owner has something in hand from now on, or nothing any more.
+    pub(super) fn is_busy(&self, is_busy: bool) {
+        self.began.store(if is_busy { self.since_origin() } else { IDLE }, Ordering::Relaxed);
+    }
+
+    fn since_origin(&self) -> u64 {
+        micros(clock::now() - self.origin)
     }
 
     /// Reads the journal beside the owner; for a thread that may wait for the disk.
@@ -282,6 +312,10 @@ impl Desk {
             Phase::Opening { .. } | Phase::Open(_) => Some("the thread that decides failed; this is a defect".into()),
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What somebody waits for.

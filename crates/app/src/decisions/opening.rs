@@ -29,6 +29,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Opens the journal and folds it, so that an owner can go on; the problem is a sentence.
 pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     let mut journal = opened(&start.folder)?;
+    if journal.torn_bytes() > 0 {
+        tracing::warn!(
+            bytes = journal.torn_bytes(),
+            "the last group of the journal was cut short and is dropped, as the process before ended in its midst; nobody was told of it"
+        );
+    }
     let reader = journal.reader().map_err(text)?;
     let change = kept(&start.folder, &start.model)?;
     let definition = definition_of(&start.model)?;
@@ -48,7 +54,7 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
         "the journal is open"
     );
     desk.add_reader(reader);
-    snapshots::start(Arc::downgrade(desk), 0).map_err(text)?;
+    snapshots::start(Arc::downgrade(desk), 0, start.snapshot_every.get()).map_err(text)?;
     lookout::start(Arc::downgrade(desk), journal.reader().map_err(text)?).map_err(text)?;
     if let Some(keep) = start.keep {
         retention::start(Arc::downgrade(desk), keep).map_err(text)?;

@@ -26,6 +26,8 @@ use crate::clock;
 const TAKEN_AT_ONCE: usize = 1_024;
 /// Entries from which on a group is written, whatever else waits.
 const GROUP_ENTRIES: usize = 8_192;
+/// How long a disk may take to keep a group before the log says so.
+const SLOW_WRITE: Duration = Duration::from_secs(1);
 /// How long a writer waits for another program that holds the journal's file.
 const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -151,6 +153,7 @@ impl Owner {
     pub fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<(), String> {
         let mut taken = Vec::new();
         while !self.is_ending && commands.blocking_recv_many(&mut taken, TAKEN_AT_ONCE) > 0 {
+            self.desk.is_busy(true);
             for command in taken.drain(..) {
                 command(&mut self);
                 if self.group.entries.len() >= GROUP_ENTRIES {
@@ -169,6 +172,7 @@ impl Owner {
                 commands.close();
                 return Err(problem);
             }
+            self.desk.is_busy(false);
         }
         self.write_snapshot();
         Ok(())
@@ -567,8 +571,17 @@ impl Owner {
         }
         if !self.group.entries.is_empty() {
             let began = self.group.began.unwrap_or_else(clock::now);
+            let handed_over = clock::now();
             let appended = self.append();
             self.fail_if(appended);
+            let took = clock::now() - handed_over;
+            if took > SLOW_WRITE {
+                tracing::warn!(
+                    seconds = took.as_secs_f64(),
+                    entries = self.group.entries.len(),
+                    "the disk was slow to keep decisions; who asks while it takes longer than --max-decision-wait is told to try again"
+                );
+            }
             if self.failed.is_some() {
                 self.group = Group::default();
                 return;

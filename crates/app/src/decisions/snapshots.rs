@@ -12,12 +12,12 @@ use super::fold::{FoldError, State};
 use crate::threads::give_way;
 
 /// Entries after which a start would fold for about a second.
-const ENTRIES: u64 = 200_000;
+pub const ENTRIES: u64 = 200_000;
 /// How often it is looked whether so many have come.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Keeps a snapshot fresh for as long as somebody decides; `last` is the entry up to which there is one.
-pub fn start(desk: Weak<Desk>, mut last: u64) -> io::Result<()> {
+/// Keeps a snapshot fresh for as long as somebody decides, one after every so many entries; `last` is the entry up to which there is one.
+pub fn start(desk: Weak<Desk>, mut last: u64, entries: u64) -> io::Result<()> {
     let keep = move || {
         give_way();
         loop {
@@ -26,14 +26,14 @@ pub fn start(desk: Weak<Desk>, mut last: u64) -> io::Result<()> {
             if matches!(*desk.phase(), Phase::Stopped { .. }) {
                 return;
             }
-            if desk.last_entry() < last + ENTRIES {
+            if desk.last_entry() < last + entries {
                 continue;
             }
             match refreshed(&desk) {
                 Ok(at) => last = at,
                 Err(problem) => {
                     tracing::warn!("no snapshot could be made, the next start takes longer: {problem}");
-                    last += ENTRIES;
+                    last += entries;
                 }
             }
         }

@@ -52,6 +52,11 @@ pub struct Limits {
     #[arg(long = "max-wait", value_name = "SECONDS", default_value = "0.1", value_parser = seconds)]
     pub wait: Duration,
 
+    /// Seconds that the disk may keep decisions waiting; while it takes longer, who asks for one is answered 503 at once. Who waits already goes
+    /// on waiting: the decision is made.
+    #[arg(long = "max-decision-wait", value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub decision_wait: Duration,
+
     /// Open connections; one more is answered 503 and closed.
     #[arg(long = "max-connections", value_name = "CONNECTIONS", default_value_t = NonZeroUsize::new(10_000).expect("not zero"))]
     pub connections: NonZeroUsize,

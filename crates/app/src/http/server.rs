@@ -1,7 +1,7 @@
 //! The whole server: a thread per core, each with a listener of its own, and the signals that end them.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -23,9 +23,15 @@ use super::metrics::Metrics;
 use super::models::{Models, Opened};
 use super::tls::{Tls, TlsFiles};
 use super::worker;
+use crate::clock;
 use crate::decisions::data_folder::DataFolder;
-use crate::decisions::desk::{Desk, Start};
+use crate::decisions::desk::{Desk, Phase, Start};
 use crate::webhooks::{HooksFile, Webhooks, WebhooksError};
+
+/// How long those who wait in a socket that a supervisor holds are left there while the journal is folded: they would be answered 503 else.
+const PATIENCE_OF_WAITING: Duration = Duration::from_secs(5);
+/// How often it is looked whether it is.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What an operator decides.
 pub struct Settings {
@@ -53,6 +59,8 @@ pub struct Data {
     pub keep: Option<Duration>,
     /// Who else is told of what is written down.
     pub webhooks: Option<HooksFile>,
+    /// Entries between two snapshots.
+    pub snapshot_every: NonZeroU64,
 }
 
 /// Why the server did not start or stopped.
@@ -108,7 +116,9 @@ pub fn serve(
     models: Opened,
     data: Option<Data>,
 ) -> Result<(), ServerError> {
-    let listeners = match settings.inherited.take() {
+    let inherited = settings.inherited.take();
+    let is_held = inherited.is_some();
+    let listeners = match inherited {
         Some(listener) => shared(listener, settings.threads)?,
         None => listen(settings.bind, settings.threads)?,
     };
@@ -118,6 +128,9 @@ pub fn serve(
     runtime.block_on(async {
         // Signals are ours before anybody can know that we run.
         let ended = ended_by_signal(&shared)?;
+        if is_held {
+            wait_for_decisions(&shared).await;
+        }
         let workers = start(listeners, &shared)?;
         announce(&shared, address);
         ended.await;
@@ -176,6 +189,15 @@ fn ended_by_signal(shared: &Arc<Shared>) -> io::Result<impl Future<Output = ()>>
     })
 }
 
+/// Ready when decisions can be made, or so late that who waits in the socket had better be told to ask elsewhere.
+async fn wait_for_decisions(shared: &Shared) {
+    let Some(desk) = &shared.decisions else { return };
+    let until = clock::now() + PATIENCE_OF_WAITING;
+    while matches!(*desk.phase(), Phase::Opening { .. }) && clock::now() < until {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
 /// Ready when decisions can be made no longer; never where none are made.
 async fn decisions_failed(shared: &Shared) {
     match &shared.decisions {
@@ -214,9 +236,10 @@ impl Shared {
     ) -> Result<Self, ServerError> {
         let metrics = Metrics::new();
         let mut hooks = None;
-        let decisions = data.map(|Data { folder, policy, keep, webhooks }| {
+        let decisions = data.map(|Data { folder, policy, keep, webhooks, snapshot_every }| {
             hooks = webhooks;
-            let start = Start { folder, model: models.active(), policy, keep };
+            let patience = settings.limits.decision_wait;
+            let start = Start { folder, model: models.active(), policy, keep, snapshot_every, patience };
             Desk::start(start, &metrics.registry())
         });
         let decisions = decisions.transpose()?;

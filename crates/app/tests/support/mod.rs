@@ -301,6 +301,12 @@ impl Server {
         assert!(sent.success());
     }
 
+    /// Ends it at once, as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.wait();
+    }
+
     /// Waits for its end, and for its last words: on a busy machine they were still unread when it had ended.
     pub fn wait(&mut self) -> ExitStatus {
         let status = self.child.wait().unwrap();
@@ -372,6 +378,21 @@ impl Client {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream: BufReader::new(stream) }
+    }
+
+    /// The same to a server that may be gone.
+    pub fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Self { stream: BufReader::new(stream) })
+    }
+
+    /// Sends a request; `None` when the server is gone before it has answered.
+    pub fn try_ask(&mut self, method: &str, path: &str, body: &[u8]) -> Option<Reply> {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", body.len());
+        self.try_send([head.as_bytes(), body].concat()).ok()?;
+        self.receive_for(method)
     }
 
     /// Sends bytes as they are.

@@ -1,5 +1,5 @@
 // Between a process and the system: as soon as the file SHIM_TRIGGER is there, SHIM_CALL ("write", "sync" or "open") on a file of the
-// journal fails SHIM_TIMES times with SHIM_ERRNO; "copy" is a sync of the file beside its log.
+// journal fails SHIM_TIMES times with SHIM_ERRNO, or takes two seconds where that is SLOW; "copy" is a sync of the file beside its log.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,6 +19,10 @@ static int fails(const char *call, const char *path) {
   if (!strcmp(call, "copy") && strstr(path, "-wal")) return 0;
   if (failed >= atoi(getenv("SHIM_TIMES"))) return 0;
   failed++;
+  if (!strcmp(name, "SLOW")) {
+    sleep(2);
+    return 0;
+  }
   errno = !strcmp(name, "ENOSPC") ? ENOSPC : !strcmp(name, "EROFS") ? EROFS : EIO;
   return 1;
 }

@@ -1,8 +1,10 @@
 //! A small world: customers who pay, a model that goes by the amount, and a data folder in which it is decided about them.
 
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_domain::Decision;
 use assay_engine::Policy;
@@ -172,13 +174,14 @@ impl Drop for World {
 }
 
 fn start(folder: &Path, model: StartModel, policy: Option<Policy>) -> Arc<Desk> {
-    let start = Start { folder: DataFolder::at(&folder.join("data")), model, policy, keep: None };
+    let (snapshot_every, patience) = (NonZeroU64::MAX, Duration::from_secs(60));
+    let start = Start { folder: DataFolder::at(&folder.join("data")), model, policy, keep: None, snapshot_every, patience };
     let desk = Desk::start(start, &Registry::new()).unwrap();
     loop {
         match &*desk.phase() {
             Phase::Open(_) => return desk,
             Phase::Stopped { problem } => panic!("{problem:?}"),
-            Phase::Opening { .. } => std::thread::sleep(std::time::Duration::from_millis(5)),
+            Phase::Opening { .. } => std::thread::sleep(Duration::from_millis(5)),
         }
     }
 }
