@@ -29,7 +29,7 @@ fn routes() -> Vec<(String, String)> {
             }
         }
     }
-    assert_eq!(routes.len(), 22);
+    assert_eq!(routes.len(), 24);
     routes
 }
 

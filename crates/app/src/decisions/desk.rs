@@ -272,6 +272,11 @@ impl Desk {
         self.read(|reader| self.scorers.of(label, reader, &self.folder))
     }
 
+    /// Closes the readers that nobody uses, so that the last one who writes can put the journal in order.
+    pub(super) fn close_readers(&self) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// One more reader, which the owner opened.
     pub(super) fn add_reader(&self, reader: Reader) {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);

@@ -40,7 +40,12 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     let definition = definition_of(&start.model)?;
     start.folder.take_leftovers_away().map_err(text)?;
     let began = clock::now();
-    let progress = |done, of| desk.enter(Phase::Opening { done, of });
+    let mut held = None;
+    let progress = |done, of| {
+        // What is told first is what the snapshot held.
+        held.get_or_insert(done);
+        desk.enter(Phase::Opening { done, of });
+    };
     let state = match State::open(&reader, &start.folder, progress).map_err(text)? {
         Some(state) => activated(state, &mut journal, start, change, definition)?,
         None => begun(&mut journal, start, &change, definition)?,
@@ -54,7 +59,16 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
         "the journal is open"
     );
     desk.add_reader(reader);
-    snapshots::start(Arc::downgrade(desk), 0, start.snapshot_every.get()).map_err(text)?;
+    let every = start.snapshot_every.get();
+    let mut held = held.unwrap_or(0);
+    if state.at.sequence >= held + every {
+        // The state is here: nobody need fold all of that again.
+        match state.write_snapshot(&start.folder, &start.folder.snapshot()) {
+            Ok(()) => held = state.at.sequence,
+            Err(problem) => tracing::warn!("no snapshot could be written, the next start takes as long: {problem}"),
+        }
+    }
+    snapshots::start(Arc::downgrade(desk), held, every).map_err(text)?;
     lookout::start(Arc::downgrade(desk), journal.reader().map_err(text)?).map_err(text)?;
     if let Some(keep) = start.keep {
         retention::start(Arc::downgrade(desk), keep).map_err(text)?;

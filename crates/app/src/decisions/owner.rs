@@ -175,6 +175,7 @@ impl Owner {
             self.desk.is_busy(false);
         }
         self.write_snapshot();
+        self.desk.close_readers();
         Ok(())
     }
 
