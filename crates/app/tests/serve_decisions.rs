@@ -644,14 +644,15 @@ fn an_open_server_decides_and_keeps_policies_lists_and_erasing_closed() {
     let mut closed = 0;
     for (method, path) in routes() {
         let reply = client.ask(&method, &path, &[], if method == "GET" { b"" } else { b"{}" });
-        let is_closed = ["/v1/policy", "/v1/lists", "/v1/transactions"].iter().any(|prefix| path.starts_with(prefix));
+        let is_closed =
+            ["/v1/policy", "/v1/lists", "/v1/transactions", "/v1/governor"].iter().any(|prefix| path.starts_with(prefix));
         assert_eq!(reply.status == 403, is_closed, "{method} {path}: {}", reply.text());
         if is_closed {
             assert_eq!(reply.code(), "keys_needed");
             closed += 1;
         }
     }
-    assert_eq!(closed, 15);
+    assert_eq!(closed, 16);
 }
 
 #[test]

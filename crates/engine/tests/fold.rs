@@ -486,3 +486,30 @@ fn a_backtest_tells_the_money_of_its_own_decisions() {
     let nothing = backtest(&mut engine(POLICY), std::iter::empty(), 7, |_, _| {}).unwrap();
     assert_eq!((nothing.days, nothing.fraud_stopped.value, nothing.insult_rate), (0, 0.0, None));
 }
+
+/// The arrival of a transaction is the time, and a machine's clock may be set: an hour back, a day forward.
+#[test]
+fn a_clock_that_jumps_changes_no_feature_and_gives_nobody_a_second_day_of_reviews() {
+    let policy = r#"{"version": "p", "block": [{"list": "blocked", "column": "customer_id"}],
+        "costs": {"amount": "amount", "missed_fraud": {"share": 100, "fixed": 1000}, "false_decline": {"share": 100, "fixed": 1000},
+                  "review": {"cost": 0, "per_day": 2}}}"#;
+    let hour = 3_600 * SECOND;
+    let (mut steady, mut jumping) = (engine(policy), engine(policy));
+    // Customer 3 is on the list until a day after the start.
+    let jumps = [0, -hour, DAY, -hour, DAY + hour, 0, DAY];
+    for (id, jump) in (0..).zip(jumps) {
+        let payment = Payment { customer: Some(5), ..payment(id) };
+        let decide = |engine: &mut Engine, arrived| engine.decide(&payment.values(), format!("d-{id}"), arrived).unwrap();
+        let (expected, found) = (decide(&mut steady, START), decide(&mut jumping, START + jump));
+        assert_eq!(format!("{:?}", found.row), format!("{:?}", expected.row), "{jump}");
+        // The first two of a day are reviewed. A clock that went back counts for the day it came from.
+        let is_review = matches!(id, 0..=3);
+        assert_eq!(found.outcome == Outcome::Review, is_review, "{id}");
+        assert_eq!(found.flags.contains(&Flag::ReviewsUsedUp), !is_review, "{id}");
+    }
+    for (jump, is_listed) in [(-hour, true), (DAY - 1, true), (DAY, false), (DAY + hour, false), (0, true)] {
+        let values = Payment { customer: Some(3), ..payment(50) }.values();
+        let found = jumping.decide(&values, "d", START + jump).unwrap();
+        assert_eq!(found.decided_by == DecidedBy::BlockList("blocked".into()), is_listed, "{jump}");
+    }
+}

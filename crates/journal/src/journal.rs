@@ -11,9 +11,10 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, TransactionBehavior};
 use crate::chain::{self, Head, Identity, Link, Salt};
 use crate::entry::{MAX_GROUP, NewEntry};
 use crate::error::JournalError;
+use crate::gate::Gate;
 use crate::ids::Ids;
 use crate::layout;
-use crate::reader::{self, Reader};
+use crate::reader::{self, Reader, Readers};
 use crate::torn;
 use crate::wal::{self, Wal};
 
@@ -32,6 +33,7 @@ pub struct Journal {
     reader: Reader,
     pub(crate) connection: Connection,
     ids: Arc<Ids>,
+    gate: Arc<Gate>,
     identity: Identity,
     head: Head,
     path: PathBuf,
@@ -58,13 +60,15 @@ impl Journal {
         let identity = layout::start(&connection)?.identity;
         let ids = Arc::new(Ids::new());
         reader::follow(&connection, &ids, 0)?;
-        let reader = Reader::beside(&path, &ids)?;
+        let gate = Arc::new(Gate::default());
+        let reader = Reader::beside(&path, &ids, &gate)?;
         let head = reader.head()?;
         Ok(Self {
-            wal: Wal::start(&path)?,
+            wal: Wal::start(&path, &gate)?,
             connection,
             reader,
             ids,
+            gate,
             identity,
             head,
             path,
@@ -87,7 +91,12 @@ impl Journal {
 
     /// One more reader, for another thread.
     pub fn reader(&self) -> Result<Reader, JournalError> {
-        Reader::beside(&self.path, &self.ids)
+        self.readers().open()
+    }
+
+    /// What opens more of them later.
+    pub fn readers(&self) -> Readers {
+        Readers { path: self.path.clone(), ids: self.ids.clone(), gate: self.gate.clone() }
     }
 
     /// The last entry.

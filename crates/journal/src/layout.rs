@@ -16,7 +16,7 @@ pub const FORMAT: i64 = 1;
 /// What SQLite's header says of the file: "Asay".
 const APPLICATION: i64 = 0x4173_6179;
 /// Bytes of a page: larger ones make fewer writes of a group, smaller ones less to write for a single entry.
-const PAGE_BYTES: i64 = 8_192;
+pub const PAGE_BYTES: i64 = 8_192;
 /// Bytes of pages that a connection keeps.
 const CACHE_KIB: i64 = 16_384;
 /// Bytes to which the write-ahead log is cut once it was larger.

@@ -6,6 +6,7 @@
 mod chain;
 mod entry;
 mod error;
+mod gate;
 mod ids;
 mod journal;
 mod layout;
@@ -20,6 +21,6 @@ pub use entry::{Entry, Kind, MAX_GROUP, MAX_ID, MAX_TEXT, NewEntry};
 pub use error::JournalError;
 pub use journal::Journal;
 pub use layout::{FILE, FORMAT};
-pub use reader::Reader;
+pub use reader::{Reader, Readers};
 pub use retention::{Cut, Erased};
 pub use verify::Verified;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use crate::chain::{self, Head, Identity};
 use crate::entry::{Entry, Kind};
 use crate::error::JournalError;
+use crate::gate::Gate;
 use crate::ids::Ids;
 use crate::journal::sync_folder;
 use crate::layout;
@@ -19,8 +20,24 @@ pub struct Reader {
     pub(crate) connection: Connection,
     pub(crate) identity: Identity,
     ids: Arc<Ids>,
+    gate: Arc<Gate>,
     /// Up to which entry the ids are known, when no writer of this process keeps them.
     followed: Option<Cell<u64>>,
+}
+
+/// Opens readers beside a writer of this process, on any thread; they know the ids that it knows.
+#[derive(Clone)]
+pub struct Readers {
+    pub(crate) path: PathBuf,
+    pub(crate) ids: Arc<Ids>,
+    pub(crate) gate: Arc<Gate>,
+}
+
+impl Readers {
+    /// One more.
+    pub fn open(&self) -> Result<Reader, JournalError> {
+        Reader::beside(&self.path, &self.ids, &self.gate)
+    }
 }
 
 const COLUMNS: &str = "sequence, kind, id, arrived, body, personal, hash";
@@ -32,14 +49,14 @@ impl Reader {
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
         let connection = layout::reading(&layout::file_of(folder))?;
         let identity = layout::start(&connection)?.identity;
-        Ok(Self { connection, identity, ids: Arc::new(Ids::new()), followed: Some(Cell::new(0)) })
+        Ok(Self { connection, identity, ids: Arc::new(Ids::new()), gate: Arc::default(), followed: Some(Cell::new(0)) })
     }
 
     /// Reads beside a writer of this process, and knows the ids that it knows.
-    pub(crate) fn beside(path: &Path, ids: &Arc<Ids>) -> Result<Self, JournalError> {
+    pub(crate) fn beside(path: &Path, ids: &Arc<Ids>, gate: &Arc<Gate>) -> Result<Self, JournalError> {
         let connection = layout::reading(path)?;
         let identity = layout::start(&connection)?.identity;
-        Ok(Self { connection, identity, ids: ids.clone(), followed: None })
+        Ok(Self { connection, identity, ids: ids.clone(), gate: gate.clone(), followed: None })
     }
 
     /// The last entry, or what the journal begins with.
@@ -82,13 +99,15 @@ impl Reader {
         self.all(Kind::Label, id)
     }
 
-    /// Visits at most `limit` entries after the one with the sequence `after`, in order; tells how many there were.
+    /// Visits at most `limit` entries after the one with the sequence `after`, in order; tells how many there were. Beside a writer keep it short,
+    /// a few hundred at a time: the log grows as long as somebody reads.
     pub fn replay<E: From<JournalError>>(
         &self,
         after: u64,
         limit: u64,
         visit: impl FnMut(&Entry<&str>) -> Result<(), E>,
     ) -> Result<u64, E> {
+        self.gate.pass();
         self.visit(
             &format!("SELECT {COLUMNS} FROM entries WHERE sequence > ?1 AND {AFTER_CUT} ORDER BY sequence LIMIT ?2"),
             after,

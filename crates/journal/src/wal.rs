@@ -1,7 +1,8 @@
 //! The write-ahead log goes back into the file on a thread of its own, so that no group waits for more than its own way to the disk.
 //!
 //! SQLite begins the log anew only when all of it is in the file, which a writer that never rests would never see. So the thread copies
-//! nearly all of it, and the writer, between two groups, the few pages that came meanwhile.
+//! nearly all of it, and the writer, between two groups, the few pages that came meanwhile. Readers that follow each other without a pause would
+//! keep it from beginning anew, too: while it is too long they wait at the gate.
 
 use std::io;
 use std::path::Path;
@@ -15,10 +16,13 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use crate::error::JournalError;
+use crate::gate::Gate;
 use crate::layout;
 
 /// Bytes of entries after which the log goes back into the file.
 const BYTES: usize = 32 << 20;
+/// Bytes of the log from which on readers wait until it has begun anew.
+const TOO_LONG: u64 = 96 << 20;
 /// How long a group waits for another program that writes to the file.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -27,6 +31,7 @@ pub struct Wal {
     wake: Option<SyncSender<()>>,
     progress: Arc<Progress>,
     thread: Option<JoinHandle<()>>,
+    gate: Arc<Gate>,
     bytes: usize,
     is_awake: bool,
 }
@@ -39,7 +44,7 @@ struct Progress {
 
 impl Wal {
     /// Starts the thread for the journal at `path`.
-    pub fn start(path: &Path) -> Result<Self, JournalError> {
+    pub fn start(path: &Path, gate: &Arc<Gate>) -> Result<Self, JournalError> {
         let connection = layout::writing(path, || Err(JournalError::Foreign { path: path.to_owned() }))?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let progress = Arc::new(Progress::default());
@@ -49,7 +54,7 @@ impl Wal {
             move || copy_when_woken(&connection, &woken, &progress)
         });
         let thread = thread.map_err(|source: io::Error| JournalError::Folder { path: path.to_owned(), source })?;
-        Ok(Self { wake: Some(wake), progress, thread: Some(thread), bytes: 0, is_awake: false })
+        Ok(Self { wake: Some(wake), progress, thread: Some(thread), gate: gate.clone(), bytes: 0, is_awake: false })
     }
 
     /// Counts what was written, and wakes the thread when it is much.
@@ -74,7 +79,8 @@ impl Wal {
     pub fn finish(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         if self.progress.passed.swap(false, Ordering::AcqRel) {
             (self.is_awake, self.bytes) = (false, 0);
-            copy(connection)?;
+            let pages = copy(connection)?;
+            self.gate.set_closed(pages * layout::PAGE_BYTES.cast_unsigned() > TOO_LONG);
         }
         Ok(())
     }
@@ -93,15 +99,17 @@ impl Drop for Wal {
 fn copy_when_woken(connection: &Connection, woken: &Receiver<()>, progress: &Progress) {
     while woken.recv().is_ok() {
         match copy(connection) {
-            Ok(()) => progress.passed.store(true, Ordering::Release),
+            Ok(_) => progress.passed.store(true, Ordering::Release),
             Err(_) => progress.failed.store(true, Ordering::Release),
         }
     }
 }
 
-/// Copies what no reader still needs as it was, and waits for none.
-fn copy(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+/// Copies what no reader still needs as it was, and waits for none; the pages of the log.
+fn copy(connection: &Connection) -> rusqlite::Result<u64> {
+    connection
+        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1))
+        .map(|pages| pages.max(0).cast_unsigned())
 }
 
 /// Copies all of the log and empties it; tells whether no reader stood in the way. It waits for none.

@@ -329,3 +329,42 @@ fn the_names_of_kinds_are_read_as_they_are_written() {
         assert_eq!(kind.to_string().parse(), Ok(kind));
     }
 }
+
+/// Beside a server two threads read the journal all the time. The log could never begin anew and grew as long as the journal itself, until
+/// the disk was full.
+#[test]
+fn readers_who_never_rest_do_not_keep_the_log_from_beginning_anew() {
+    let folder = tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    let body = format!("{{\"text\":\"{}\"}}", "x".repeat(64 << 10));
+    let (readers, is_over) = (journal.readers(), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let reader = readers.open().unwrap();
+                let mut last = 0;
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let after = last;
+                    let visit = |entry: &Entry<&str>| -> Result<(), JournalError> {
+                        last = entry.sequence;
+                        std::thread::sleep(std::time::Duration::from_micros(200));
+                        Ok(())
+                    };
+                    if reader.replay(after, 100, visit).unwrap() == 0 {
+                        last = 0;
+                    }
+                }
+            });
+        }
+        for number in 0..600_u32 {
+            let ids: Vec<String> = (0..10).map(|place| format!("{number}-{place}")).collect();
+            let group: Vec<NewEntry<'_>> = ids.iter().map(|id| entry(Kind::Decision, id, &body)).collect();
+            journal.append(&group).unwrap();
+            journal.tend().unwrap();
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    // All of it is 390 MB; the log is cut back from 96 MB on, some groups late.
+    let log = std::fs::metadata(folder.path().join("journal.sqlite-wal")).unwrap().len();
+    assert!(log < 260 << 20, "{log}");
+}

@@ -67,7 +67,7 @@ pub struct Serve {
     keys: Option<PathBuf>,
 
     /// Without keys, serve on an address that other machines reach all the same: something else has to guard it, such as a firewall. Models
-    /// are then neither shown nor changed over HTTP.
+    /// are then neither shown nor changed over HTTP, nor are policies and lists, and nothing is erased.
     #[arg(long)]
     insecure: bool,
 

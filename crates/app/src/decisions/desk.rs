@@ -3,14 +3,14 @@
 use std::io;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use assay_engine::{Model, Policy};
 use assay_features::Definition;
-use assay_journal::Reader;
+use assay_journal::{JournalError, Reader, Readers};
 use assay_model::Artifact;
 use prometheus::Registry;
 use thiserror::Error;
@@ -46,6 +46,8 @@ pub struct Desk {
     /// Somebody wants to know when the owner has stopped.
     stopped: Notify,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// What opens readers, from when on there is a journal.
+    opener: OnceLock<Readers>,
     readers: Mutex<Vec<Reader>>,
     /// Where everything is kept.
     pub folder: DataFolder,
@@ -166,6 +168,7 @@ impl Desk {
             patience: start.patience,
             stopped: Notify::new(),
             thread: Mutex::default(),
+            opener: OnceLock::new(),
             readers: Mutex::default(),
             folder: start.folder.clone(),
             scorers: Scorers::default(),
@@ -261,7 +264,8 @@ impl Desk {
     /// Reads the journal beside the owner; for a thread that may wait for the disk.
     pub fn read<T>(&self, read: impl FnOnce(&Reader) -> Result<T, FoldError>) -> Result<T, FoldError> {
         let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let reader = kept.map_or_else(|| Reader::open(self.folder.path()), Ok)?;
+        let another = || self.opener.get().ok_or(JournalError::Stopped)?.open();
+        let reader = kept.map_or_else(another, Ok)?;
         let found = read(&reader);
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
         found
@@ -277,9 +281,9 @@ impl Desk {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// One more reader, which the owner opened.
-    pub(super) fn add_reader(&self, reader: Reader) {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+    /// From here on there is a journal to be read.
+    pub(super) fn let_read(&self, readers: Readers) {
+        let _ = self.opener.set(readers);
     }
 
     /// The last entry that was written.

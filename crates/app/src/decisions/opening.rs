@@ -58,7 +58,7 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
         policy = state.engine.policy().version,
         "the journal is open"
     );
-    desk.add_reader(reader);
+    desk.let_read(journal.readers());
     let every = start.snapshot_every.get();
     let mut held = held.unwrap_or(0);
     if state.at.sequence >= held + every {

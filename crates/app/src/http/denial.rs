@@ -37,8 +37,8 @@ pub enum Denial {
     },
     /// A server without keys that others than this machine reach.
     #[error(
-        "models are neither shown nor changed here: this server asks nobody for a key, and other machines can reach it; start it with \
-         --keys, or on 127.0.0.1"
+        "models, policies and lists are neither shown nor changed here, and nothing is erased: this server asks nobody for a key, and \
+         other machines can reach it; start it with --keys, or on 127.0.0.1"
     )]
     KeysNeeded,
 }
