@@ -61,7 +61,7 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     desk.let_read(journal.readers());
     let every = start.snapshot_every.get();
     let mut held = held.unwrap_or(0);
-    if state.at.sequence >= held + every {
+    if state.at.sequence >= held.saturating_add(every) {
         // The state is here: nobody need fold all of that again.
         match state.write_snapshot(&start.folder, &start.folder.snapshot()) {
             Ok(()) => held = state.at.sequence,

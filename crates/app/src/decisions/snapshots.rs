@@ -26,14 +26,14 @@ pub fn start(desk: Weak<Desk>, mut last: u64, entries: u64) -> io::Result<()> {
             if matches!(*desk.phase(), Phase::Stopped { .. }) {
                 return;
             }
-            if desk.last_entry() < last + entries {
+            if desk.last_entry() < last.saturating_add(entries) {
                 continue;
             }
             match refreshed(&desk) {
                 Ok(at) => last = at,
                 Err(problem) => {
                     tracing::warn!("no snapshot could be made, the next start takes longer: {problem}");
-                    last += entries;
+                    last = last.saturating_add(entries);
                 }
             }
         }
