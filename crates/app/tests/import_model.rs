@@ -140,3 +140,41 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
     check(&["model.txt", "--definition", "views.sql"], "views.sql");
     check(&["model.txt", "--calibration", "table.csv"], "has no column `amount`");
 }
+
+/// Raw transactions, whose features the definition makes, calibrate as a table of the same features does.
+#[test]
+fn transactions_calibrate_a_model_through_its_definition_as_a_table_of_their_features_does() {
+    let place = with_model();
+    place.write(
+        "cards.sql",
+        "CREATE TABLE payments (id BIGINT PRIMARY KEY, at TIMESTAMP NOT NULL, customer BIGINT NOT NULL, paid DOUBLE NOT NULL, \
+         country TEXT, fraud BOOLEAN) WITH (event_time = 'at', label = 'fraud', label_delay = '1 day'); \
+         CREATE VIEW features AS SELECT paid - count(*) OVER day AS amount, country FROM payments WINDOW day AS (PARTITION BY customer \
+         ORDER BY at RANGE BETWEEN INTERVAL '1 day' PRECEDING AND CURRENT ROW)",
+    );
+    let row = |number: usize| {
+        let (amount, country) = (number % 4, ["US", "FR", "DE", "", "IT"][number % 5]);
+        let fraud = (country == "FR" || amount > 1) != number.is_multiple_of(7);
+        // A customer pays once: the count is 1, and the feature is the amount.
+        format!(
+            "{number},2026-01-01T{:02}:{:02}:00Z,{number},{},{country},{}\n",
+            number / 60,
+            number % 60,
+            amount + 1,
+            u8::from(fraud)
+        )
+    };
+    let rows: String = (0..500).map(row).collect();
+    place.write("raw.csv", format!("id,at,customer,paid,country,fraud\n{rows}"));
+    place.run(&["import-model", "model.txt", "--calibration", "later.csv", "--out", "table.model"]);
+    let import = ["import-model", "model.txt", "--definition", "cards.sql", "--calibration", "raw.csv"];
+    place.run(&[&import[..], &["--out", "raw.model"]].concat());
+    let (table, raw) = (place.model("table.model"), place.model("raw.model"));
+    assert!(!matches!(raw.manifest().calibration, Calibration::None));
+    assert_eq!(raw.manifest().calibration, table.manifest().calibration);
+    assert!(raw.manifest().definition.as_deref().is_some_and(|sql| sql.contains("PARTITION BY customer")));
+    // It decides as any other that carries its definition.
+    let complaint =
+        place.refused(&["import-model", "model.txt", "--definition", "cards.sql", "--calibration", "later.csv", "--out", "x"]);
+    assert!(complaint.contains("there is no column \"id\""), "{complaint}");
+}
