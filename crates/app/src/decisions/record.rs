@@ -8,7 +8,7 @@ use assay_engine::{ListChange, Policy};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::transaction::moment_text;
+pub use super::transaction::moment_text as moment;
 
 /// What became known of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,9 +208,4 @@ pub fn transaction_body(fields: &str) -> String {
 /// Any other body.
 pub fn json(body: &impl Serialize) -> String {
     serde_json::to_string(body).expect("a body of ours is JSON: its keys are texts")
-}
-
-/// A moment as bodies have it.
-pub fn moment(at: i64) -> String {
-    moment_text(at)
 }
