@@ -1,5 +1,6 @@
-//! Decisions as fast as they are made: `decisions ADDRESS CONNECTIONS SECONDS TRANSACTIONS RATE [DAYS PAST]` posts new transactions to
-//! `/v1/decisions`, so many to a request, and prints what came back.
+//! Decisions as fast as they are made: `decisions [--latencies FILE] ADDRESS CONNECTIONS SECONDS TRANSACTIONS RATE [DAYS PAST]` posts new
+//! transactions to `/v1/decisions`, so many to a request, and prints what came back. FILE gets, a line for each answer, when it was due and how
+//! long it took, in microseconds.
 //!
 //! With RATE 0 every connection asks again as soon as it is answered; else requests are due at fixed moments, RATE a second, and latencies run
 //! from there. Ids are random texts. Events happen now, or with DAYS at moments that advance from so many days ago to now over PAST
@@ -37,9 +38,10 @@ struct Transactions {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let told: Option<String> = (arguments.first().is_some_and(|first| first == "--latencies")).then(|| arguments.drain(..2).nth(1)).flatten();
     let [address, connections, seconds, transactions, rate, past @ ..] = arguments.as_slice() else {
-        panic!("usage: decisions ADDRESS CONNECTIONS SECONDS TRANSACTIONS RATE [DAYS PAST]");
+        panic!("usage: decisions [--latencies FILE] ADDRESS CONNECTIONS SECONDS TRANSACTIONS RATE [DAYS PAST]");
     };
     let address: SocketAddr = address.parse().expect("ADDRESS is an address and a port");
     assert!(address.ip().is_loopback(), "only this machine is put under load");
@@ -55,8 +57,9 @@ fn main() {
     let mut all: Vec<Connection> =
         (0..connections.parse().expect("CONNECTIONS is a number")).map(|_| Connection::open(address)).collect();
 
-    let start = now();
+    let (start, start_microseconds) = (now(), microseconds());
     let (counts_from, end) = (start + WARM_UP, start + WARM_UP + Duration::from_secs_f64(seconds));
+    let mut lines = String::new();
     let (mut latencies, mut statuses, mut due_number, mut unsent) = (Vec::new(), BTreeMap::<u16, usize>::new(), 0_u32, 0);
     loop {
         let moment = now();
@@ -82,12 +85,20 @@ fn main() {
                 connection.is_busy = false;
                 if connection.due >= counts_from {
                     *statuses.entry(status).or_default() += 1;
-                    latencies.push(connection.due.elapsed());
+                    let took = connection.due.elapsed();
+                    latencies.push(took);
+                    if told.is_some() {
+                        let due = start_microseconds + (connection.due - start).as_micros() as i64;
+                        writeln!(lines, "{due} {}", took.as_micros()).expect("a text takes what is written to it");
+                    }
                 }
             }
         }
         unsent += waiting;
         due_number += waiting;
+    }
+    if let Some(file) = told {
+        std::fs::write(&file, lines).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
     let decided = statuses.get(&200).copied().unwrap_or(0) * transactions;
     let answer = serde_json::json!({

@@ -24,6 +24,8 @@ pub struct Figures {
     labels: [IntCounter; 2],
     /// From the first entry of a group to its place on the disk.
     pub writes: Histogram,
+    /// From when the journal's log begins to go back into its file until it is there.
+    pub copies: Histogram,
     /// Entries written as one.
     pub groups: Histogram,
     /// The last entry.
@@ -53,6 +55,7 @@ impl Figures {
             refused: counter("assay_decisions_refused_total", "Transactions that were refused."),
             labels: [Truth::Genuine, Truth::Fraud].map(|truth| labels.with_label_values(&[truth.word()])),
             writes: histogram("assay_journal_write_seconds", "Until a group of entries is on the disk.", &WRITE_BUCKETS),
+            copies: histogram("assay_journal_copy_seconds", "While the journal's log goes back into its file.", &WRITE_BUCKETS),
             groups: histogram("assay_journal_group_entries", "Entries that are written as one.", &GROUP_BUCKETS),
             entries: gauge("assay_journal_entries", "The sequence of the journal's last entry."),
             waiting: gauge("assay_decisions_waiting", "Requests that wait for the one who decides."),

@@ -40,6 +40,8 @@ pub struct Owner {
     group: Group,
     failed: Option<String>,
     is_ending: bool,
+    /// Since when the journal's log is on its way into the file.
+    copying_since: Option<Instant>,
 }
 
 /// Entries that are not written yet, and who waits for them.
@@ -146,7 +148,7 @@ const LABEL_SKEW: i64 = 300 * assay_domain::time::SECOND;
 impl Owner {
     /// With a state that holds all of the journal.
     pub fn new(journal: Journal, state: State, desk: Arc<Desk>) -> Self {
-        Self { journal, state, desk, group: Group::default(), failed: None, is_ending: false }
+        Self { journal, state, desk, group: Group::default(), failed: None, is_ending: false, copying_since: None }
     }
 
     /// Does what is asked until it is told to end; the problem is why it had to stop.
@@ -167,6 +169,7 @@ impl Owner {
             if self.failed.is_none() {
                 let tended = self.journal.tend();
                 self.fail_if(tended);
+                self.look_at_copying();
             }
             if let Some(problem) = self.failed.take() {
                 commands.close();
@@ -610,6 +613,20 @@ impl Owner {
                 Err(JournalError::Busy) if clock::now() < until => thread::sleep(Duration::from_millis(5)),
                 appended => return appended.map(drop),
             }
+        }
+    }
+
+    /// Groups take longer while the log goes back into the file: whoever looks at latencies wants to know when that was.
+    fn look_at_copying(&mut self) {
+        match (self.journal.is_copying_log(), self.copying_since) {
+            (true, None) => self.copying_since = Some(clock::now()),
+            (false, Some(since)) => {
+                let seconds = (clock::now() - since).as_secs_f64();
+                self.desk.figures.copies.observe(seconds);
+                tracing::debug!(seconds, "the journal's log went back into its file");
+                self.copying_since = None;
+            }
+            _ => {}
         }
     }
 
