@@ -39,7 +39,8 @@ struct Transactions {
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let told: Option<String> = (arguments.first().is_some_and(|first| first == "--latencies")).then(|| arguments.drain(..2).nth(1)).flatten();
+    let told: Option<String> =
+        (arguments.first().is_some_and(|first| first == "--latencies")).then(|| arguments.drain(..2).nth(1)).flatten();
     let [address, connections, seconds, transactions, rate, past @ ..] = arguments.as_slice() else {
         panic!("usage: decisions [--latencies FILE] ADDRESS CONNECTIONS SECONDS TRANSACTIONS RATE [DAYS PAST]");
     };

@@ -1,4 +1,4 @@
-//! How long does a decision take, in process? `cargo run --release -p assay-engine --example decide`
+//! How long does a decision take, in process, without disk and reasons? `decide` prints percentiles.
 //!
 //! The 15 features of the Fraud Detection Handbook over 5,000 customers and 10,000 terminals, a forest of 200 trees with 31 leaves whose thresholds are
 //! values that were seen, and a policy with lists, five rules, costs, a control group and a shadow. The past of 600,000 payments is folded first.
@@ -13,8 +13,8 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Instant;
 
+use assay_benches::{now, percentiles};
 use assay_domain::Value;
 use assay_domain::time::{DAY, SECOND};
 use assay_engine::engine::Event;
@@ -67,26 +67,15 @@ fn main() {
     for (values, arrived) in past {
         engine.decide(values, "", *arrived).unwrap();
     }
-    let mut nanoseconds = Vec::with_capacity(measured.len());
+    let mut latencies = Vec::with_capacity(measured.len());
     let id: Arc<str> = "decision".into();
-    let began = now();
     for (values, arrived) in measured {
         let start = now();
         let decision = engine.decide(values, id.clone(), *arrived).unwrap();
-        nanoseconds.push(start.elapsed().as_nanos() as u64);
+        latencies.push(start.elapsed());
         std::hint::black_box(decision);
     }
-    let seconds = began.elapsed().as_secs_f64();
-    nanoseconds.sort_unstable();
-    let at = |share: f64| nanoseconds[(share * (nanoseconds.len() - 1) as f64) as usize] as f64 / 1_000.0;
-    println!("{:?}", engine.counts());
-    println!("p50 {:.2} us, p99 {:.2} us, p99.9 {:.2} us, most {:.1} us", at(0.5), at(0.99), at(0.999), at(1.0));
-    println!("{:.0} decisions a second on one core", measured.len() as f64 / seconds);
-}
-
-#[expect(clippy::disallowed_methods, reason = "a measurement looks at the clock")]
-fn now() -> Instant {
-    Instant::now()
+    println!("{}", percentiles(latencies, 0));
 }
 
 fn below(random: &mut Xoshiro256PlusPlus, most: u64) -> u64 {
