@@ -3,7 +3,7 @@ SHELL := /bin/bash
 # Tools that the setup script brings (CMake, Python and its packages) come first.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup build demo test audit bench scale release rehearse clean
+.PHONY: help setup build demo test endure audit bench scale release rehearse clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -20,6 +20,10 @@ demo: build ## simulate card payments, make features, train, and serve on port 5
 test: ## everything that CI checks
 	@scripts/setup build test checks
 	@scripts/test
+
+endure: ## kills, restarts and counted requests, as often as docs/reliability.md says
+	@scripts/setup build test
+	scripts/endure
 
 audit: ## licences, bans and sources of every dependency
 	@scripts/setup audit

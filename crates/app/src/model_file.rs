@@ -124,9 +124,13 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     if path.is_dir() {
         return Err("it is a folder; name the model file in it".into());
     }
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
-    read.map(|_| bytes).map_err(|error| match error.kind() {
+    let read = File::open(path).and_then(|file| {
+        // Room for all of it at once: what grows by doubling leaves holes in a server that reads one model after the other.
+        let length = file.metadata()?.len().min(limit) + 1;
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        file.take(limit + 1).read_to_end(&mut bytes).map(|_| bytes)
+    });
+    read.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "there is no such file; train one with `assay train`, or correct the path".into(),
         io::ErrorKind::PermissionDenied => "this user may not read it; change its permissions or the user".into(),
         _ => format!("{error}; check the path and the disk"),
