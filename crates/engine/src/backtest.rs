@@ -177,7 +177,7 @@ pub fn try_out(engine: &mut Engine, event: Past) -> Result<Tried, ApplyError> {
             engine.label(&transaction, label);
         }
         Past::Change(event) => match *event {
-            Event::Policy(_) | Event::ShadowPolicy(_) | Event::Model(_) => {}
+            Event::Policy(_) | Event::ShadowPolicy(_) | Event::Model(_) | Event::Rollout(_) => {}
             Event::List(_) => engine.apply(*event)?,
         },
         Past::Transaction { transaction, id, arrived, .. } => {

@@ -3,17 +3,21 @@
 use sha2::{Digest, Sha256};
 
 /// 2⁶⁴.
-const DRAWS: f64 = 18_446_744_073_709_551_616.0;
+pub(crate) const DRAWS: f64 = 18_446_744_073_709_551_616.0;
 
 /// Whether an id is among the share: the first eight bytes of SHA-256 over `seed`, a colon and the id lie below it.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the share is between 0 and 1")]
 pub(crate) fn is_member(share: f64, seed: u64, id: &str) -> bool {
+    draw(&seed.to_string(), id) < (share * DRAWS) as u64
+}
+
+/// The draw of an id, among 2⁶⁴.
+pub(crate) fn draw(seed: &str, id: &str) -> u64 {
     let mut hash = Sha256::new();
-    hash.update(seed.to_string());
+    hash.update(seed);
     hash.update(":");
     hash.update(id);
-    let draw = hash.finalize().iter().take(8).fold(0, |draw: u64, &byte| draw << 8 | u64::from(byte));
-    draw < (share * DRAWS) as u64
+    hash.finalize().iter().take(8).fold(0, |draw, &byte| draw << 8 | u64::from(byte))
 }
 
 #[cfg(test)]

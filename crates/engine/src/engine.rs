@@ -13,13 +13,14 @@ use thiserror::Error;
 use crate::lists::ListError;
 use crate::rules::{Asked, RuleCount, Rules, Verdict};
 use crate::score::risk_score;
-use crate::{ListChange, Lists, Model, ModelError, Policy, PolicyError};
+use crate::{ListChange, Lists, Model, ModelError, Policy, PolicyError, Rollout};
 
 /// What decides. It has one owner; to decide is to change it.
 #[derive(Clone, Debug)]
 pub struct Engine {
     pub(crate) features: Features,
     pub(crate) model: Model,
+    rollout: Option<Rollout>,
     pub(crate) live: Acting,
     pub(crate) shadow: Option<Acting>,
     pub(crate) lists: Lists,
@@ -86,6 +87,8 @@ pub enum Event {
     List(ListChange),
     /// Another model scores from now on.
     Model(Model),
+    /// A challenger scores a share from now on, or none.
+    Rollout(Option<Rollout>),
 }
 
 /// Why a transaction does not enter; no value is repeated.
@@ -129,7 +132,8 @@ impl Engine {
         }
         let model = Model::new(model.version(), model.artifact().clone(), plan)?;
         let live = Acting::new(Rules::bind(policy, plan, &lists, &model)?);
-        Ok(Self { features, model, live, shadow: None, lists, counts: Counts::default(), scratch: Scratch::default() })
+        let (counts, scratch) = (Counts::default(), Scratch::default());
+        Ok(Self { features, model, rollout: None, live, shadow: None, lists, counts, scratch })
     }
 
     /// The columns of a transaction.
@@ -145,6 +149,11 @@ impl Engine {
     /// The model that scores.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// The model that scores a share in its place.
+    pub fn challenger(&self) -> Option<&Model> {
+        self.rollout.as_ref().map(|rollout| &rollout.model)
     }
 
     /// The policy that decides.
@@ -186,15 +195,19 @@ impl Engine {
     pub fn decide(&mut self, transaction: &[Value], id: impl Into<Arc<str>>, arrived: i64) -> Result<Decision, Refusal> {
         self.admit(transaction, arrived)?;
         let observed = self.features.observe(transaction);
+        write_id(&transaction[self.features.definition().plan.schema.id], &mut self.scratch.id);
+        let model = match &self.rollout {
+            Some(rollout) if rollout.gets(&self.scratch.id) => &rollout.model,
+            _ => &self.model,
+        };
         let mut row = Vec::with_capacity(observed.features.len());
-        let scorable = self.model.fill(&observed.features, &mut row);
+        let scorable = model.fill(&observed.features, &mut row);
         let scored = &mut self.scratch.probability;
         scored.clear();
         if scorable {
-            self.model.artifact().probabilities(&row, scored);
+            model.artifact().probabilities(&row, scored);
         }
         let probability = scored.first().copied().filter(|probability| probability.is_finite());
-        write_id(&transaction[self.features.definition().plan.schema.id], &mut self.scratch.id);
         let asked = Asked {
             transaction,
             id: &self.scratch.id,
@@ -222,7 +235,7 @@ impl Engine {
             decided_by: verdict.decided_by,
             without_control: verdict.without_control,
             rules: verdict.rules,
-            model_version: self.model.version().clone(),
+            model_version: model.version().clone(),
             policy_version: self.live.rules.version().clone(),
             shadow,
             row,
@@ -266,7 +279,8 @@ impl Engine {
         self.features.relabel(transaction, label)
     }
 
-    /// Goes on in the place of `other`, with features and a model of its own: takes its policies, its lists and what it counted.
+    /// Goes on in the place of `other`, with features and a model of its own: takes its policies, its lists and what it counted. A rollout ends,
+    /// as its challenger takes other features.
     /// Nothing of either is changed where a policy does not fit.
     pub fn take_over(&mut self, other: &mut Self) -> Result<(), ApplyError> {
         let plan = &self.features.definition().plan;
@@ -283,16 +297,14 @@ impl Engine {
 
     /// Makes a change, all of it or none.
     pub fn apply(&mut self, event: Event) -> Result<(), ApplyError> {
-        let plan = &self.features.definition().plan;
         match event {
             Event::Policy(policy) => {
-                let rules = Rules::bind(policy, plan, &self.lists, &self.model)?;
+                let rules = self.bound(policy)?;
                 // Reviews that were asked for today stay so under another policy.
                 self.live = Acting { day: self.live.day, reviewed: self.live.reviewed, ..Acting::new(rules) };
             }
             Event::ShadowPolicy(policy) => {
-                let bind = |policy| Rules::bind(policy, plan, &self.lists, &self.model);
-                self.shadow = policy.map(bind).transpose()?.map(Acting::new);
+                self.shadow = policy.map(|policy| self.bound(policy)).transpose()?.map(Acting::new);
             }
             Event::List(change) => {
                 let acting = [Some(&self.live), self.shadow.as_ref()];
@@ -300,15 +312,34 @@ impl Engine {
                 self.lists.change(&change, in_use)?;
             }
             Event::Model(model) => {
-                let model = Model::new(model.version(), model.artifact().clone(), plan)?;
-                for acting in [Some(&self.live), self.shadow.as_ref()].into_iter().flatten() {
-                    // A policy of costs refuses a model without calibration, however they come together.
-                    Rules::bind(acting.rules.policy().clone(), plan, &self.lists, &model)?;
-                }
-                self.model = model;
+                self.model = self.fitting(&model)?;
+            }
+            Event::Rollout(None) => self.rollout = None,
+            Event::Rollout(Some(Rollout { model, share })) => {
+                self.rollout = Some(Rollout { model: self.fitting(&model)?, share });
             }
         }
         Ok(())
+    }
+
+    /// A policy for every model that scores.
+    fn bound(&self, policy: Policy) -> Result<Rules, PolicyError> {
+        let plan = &self.features.definition().plan;
+        if let Some(challenger) = self.challenger() {
+            Rules::bind(policy.clone(), plan, &self.lists, challenger)?;
+        }
+        Rules::bind(policy, plan, &self.lists, &self.model)
+    }
+
+    /// A model for the features and the policies that there are.
+    fn fitting(&self, model: &Model) -> Result<Model, ApplyError> {
+        let plan = &self.features.definition().plan;
+        let model = Model::new(model.version(), model.artifact().clone(), plan)?;
+        for acting in [Some(&self.live), self.shadow.as_ref()].into_iter().flatten() {
+            // A policy of costs refuses a model without calibration, however they come together.
+            Rules::bind(acting.rules.policy().clone(), plan, &self.lists, &model)?;
+        }
+        Ok(model)
     }
 }
 

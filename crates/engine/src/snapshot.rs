@@ -121,7 +121,8 @@ impl Engine {
         self.features.write_snapshot(inner)
     }
 
-    /// The state that a snapshot holds; from then on it decides to the bits that the one written down would have decided.
+    /// The state that a snapshot holds; from then on it decides to the bits that the one written down would have decided. Only of a rollout
+    /// nothing is in it: who keeps its challenger begins it again.
     pub fn from_snapshot(definition: Definition, model: &Model, snapshot: &mut impl Read) -> Result<Self, SnapshotError> {
         let mut input = Checked { inner: snapshot, sum: Sha256::new() };
         if input.bytes::<8>()? != *MAGIC || u32::from_le_bytes(input.bytes()?) != VERSION {

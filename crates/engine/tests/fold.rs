@@ -11,7 +11,7 @@ use assay_engine::backtest::{Figure, Past, backtest};
 use assay_engine::engine::{ApplyError, Event};
 use assay_engine::lists::{Entry, ListChange, ListError, ListKind, ListValue, Provenance};
 use assay_engine::snapshot::SnapshotError;
-use assay_engine::{Engine, Model, Policy, reasons};
+use assay_engine::{Engine, Model, Policy, Recorded, Rollout, reasons};
 use assay_features::Definition;
 use assay_model::Calibration;
 use proptest::prelude::*;
@@ -60,6 +60,7 @@ enum Step {
     Unlist(i64),
     Shadow(bool),
     Model(bool),
+    Rollout(Option<f64>),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -75,6 +76,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0_i64..6).prop_map(Step::Unlist),
         1 => any::<bool>().prop_map(Step::Shadow),
         1 => any::<bool>().prop_map(Step::Model),
+        1 => prop::option::of(0.0..=1.0).prop_map(Step::Rollout),
     ];
     prop::collection::vec(step, 1..60).prop_map(|mut steps| {
         for (id, step) in (0..).zip(&mut steps) {
@@ -88,6 +90,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn other_model() -> Model {
     Model::new("m-2", artifact(Calibration::Platt { slope: 0.5, intercept: -1.0 }), &definition().plan).unwrap()
+}
+
+/// The other model as the challenger of a share, or none.
+fn rollout(share: Option<f64>) -> Event {
+    Event::Rollout(share.map(|share| Rollout { model: other_model(), share }))
 }
 
 /// Folds steps and gives the JSON of each decision, which holds every bit of it.
@@ -115,6 +122,7 @@ fn folded(engine: &mut Engine, steps: &[Step], paid: &mut Vec<Vec<Value>>) -> Ve
                 engine.apply(Event::ShadowPolicy(shadow)).unwrap();
             }
             Step::Model(is) => engine.apply(Event::Model(if *is { other_model() } else { model() })).unwrap(),
+            Step::Rollout(share) => engine.apply(rollout(*share)).unwrap(),
         }
     }
     decisions
@@ -131,6 +139,8 @@ proptest! {
         let mut snapshot = Vec::new();
         once.write_snapshot(&mut snapshot).unwrap();
         let mut restored = Engine::from_snapshot(definition(), once.model(), &mut snapshot.as_slice()).unwrap();
+        let share = steps[..cut].iter().rev().find_map(|step| if let Step::Rollout(share) = step { Some(*share) } else { None });
+        restored.apply(rollout(share.flatten())).unwrap();
         let rest = folded(&mut once, &steps[cut..], &mut paid.clone());
         prop_assert_eq!(&folded(&mut restored, &steps[cut..], &mut paid), &rest);
         expected.extend(rest);
@@ -142,6 +152,77 @@ proptest! {
         };
         prop_assert_eq!(written(&once), written(&restored));
     }
+}
+
+#[test]
+fn a_challenger_scores_its_share_of_the_ids_and_a_larger_share_keeps_those_of_a_smaller_one() {
+    const PAYMENTS: u32 = 4_000;
+    let scored_by_the_other = |share| {
+        let mut engine = engine(POLICY);
+        engine.apply(rollout(share)).unwrap();
+        let decisions = (0..PAYMENTS).map(|id| decide(&mut engine, &payment(id)));
+        decisions.map(|made| &*made.model_version == "m-2").collect::<Vec<bool>>()
+    };
+    let mut smaller = scored_by_the_other(None);
+    assert!(!smaller.contains(&true));
+    for share in [0.0, 0.01, 0.1, 0.5, 1.0] {
+        let larger = scored_by_the_other(Some(share));
+        let found = larger.iter().filter(|&&is| is).count() as f64;
+        let expected = f64::from(PAYMENTS) * share;
+        assert!((found - expected).abs() <= 4.5 * (expected * (1.0 - share)).sqrt(), "{share}: {found}");
+        assert!(smaller.iter().zip(&larger).all(|(smaller, larger)| !smaller || *larger), "{share}");
+        smaller = larger;
+    }
+    // Worked out by `printf 'm-2:tx-1' | sha256sum`, so that others can tell who scores.
+    for (id, first) in [(1, 0xbe_u8), (2, 0xcb), (3, 0x88)] {
+        let is_scored = |share| scored_by_the_other(Some(share))[id];
+        assert!(!is_scored(f64::from(first) / 256.0) && is_scored((f64::from(first) + 1.0) / 256.0), "{id}");
+    }
+}
+
+#[test]
+fn what_the_challenger_scores_is_what_it_would_score_alone_and_to_remember_it_needs_no_challenger() {
+    let (mut mixed, mut alone, mut other, mut remembered) = (engine(POLICY), engine(POLICY), engine(POLICY), engine(POLICY));
+    mixed.apply(rollout(Some(0.4))).unwrap();
+    other.apply(Event::Model(other_model())).unwrap();
+    for id in 0..300 {
+        let payment = Payment { amount: f64::from(id % 37) * 9.0, ..payment(id) };
+        let made = decide(&mut mixed, &payment);
+        let [by_one, by_other] = [&mut alone, &mut other].map(|engine| decide(engine, &payment));
+        let expected = if &*made.model_version == "m-2" { by_other } else { by_one };
+        let bits = |row: &[f64]| row.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!((bits(&made.row), made.probability), (bits(&expected.row), expected.probability));
+        let recorded = Recorded { arrived: payment.arrived(), outcome: made.outcome, shadow: None };
+        remembered.remember(&payment.values(), Some(recorded)).unwrap();
+    }
+    let written = [&mixed, &remembered].map(|engine| {
+        let mut bytes = Vec::new();
+        engine.write_snapshot(&mut bytes).unwrap();
+        bytes
+    });
+    assert!(written[0] == written[1]);
+}
+
+#[test]
+fn a_challenger_must_fit_the_features_and_every_policy() {
+    let uncalibrated = Model::new("m-3", artifact(Calibration::None), &definition().plan).unwrap();
+    let begin = |model: &Model| Event::Rollout(Some(Rollout { model: model.clone(), share: 0.5 }));
+    let mut of_costs = engine(POLICY);
+    assert!(matches!(of_costs.apply(begin(&uncalibrated)), Err(ApplyError::Policy(_))));
+    assert!(of_costs.challenger().is_none());
+    // Nor does a policy of costs come while such a challenger scores.
+    let mut plain = engine(r#"{"version": "plain"}"#);
+    plain.apply(begin(&uncalibrated)).unwrap();
+    let costs = || Policy::parse(POLICY).unwrap();
+    assert!(matches!(plain.apply(Event::Policy(costs())), Err(ApplyError::Policy(_))));
+    assert!(matches!(plain.apply(Event::ShadowPolicy(Some(costs()))), Err(ApplyError::Policy(_))));
+    plain.apply(Event::Rollout(None)).unwrap();
+    plain.apply(Event::Policy(costs())).unwrap();
+    // A definition of its own takes over without the challenger.
+    plain.apply(begin(&other_model())).unwrap();
+    let mut next = Engine::new(definition(), &model(), Policy::approve_all()).unwrap();
+    next.take_over(&mut plain).unwrap();
+    assert!(next.challenger().is_none());
 }
 
 #[test]

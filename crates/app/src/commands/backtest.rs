@@ -229,7 +229,8 @@ fn engine(
         Some(state) if state.engine.features().definition().text == definition.text => state.engine,
         _ => Engine::new(definition.clone(), model, Policy::approve_all())?,
     };
-    let nothing_yet = [Event::ShadowPolicy(None), Event::Policy(Policy::approve_all()), Event::Model(model.clone())];
+    let nothing_yet =
+        [Event::ShadowPolicy(None), Event::Policy(Policy::approve_all()), Event::Rollout(None), Event::Model(model.clone())];
     nothing_yet.into_iter().try_for_each(|event| engine.apply(event))?;
     let mut created = Vec::new();
     reader.replay_kind(Kind::List, 0, u64::MAX, |entry| -> Result<(), fold::FoldError> {

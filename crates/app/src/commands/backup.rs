@@ -74,13 +74,15 @@ fn copy(reader: &Reader, folder: &DataFolder, making: &TempDir) -> Result<(Head,
     reader.backup(making.path())?;
     let copied = Reader::open(making.path())?;
     let mut files = BTreeSet::new();
-    copied.replay_kind(Kind::Model, 0, u64::MAX, |entry| -> Result<(), FoldError> {
-        let change: ModelChange = fold::body(entry)?;
-        files.insert(DataFolder::model_name(&change.sha256));
-        Ok(())
-    })?;
-    if let Some((checkpoint, model)) = checkpoint(&copied, folder)? {
-        files.insert(model);
+    for kind in [Kind::Model, Kind::Rollout] {
+        copied.replay_kind(kind, 0, u64::MAX, |entry| -> Result<(), FoldError> {
+            let change: ModelChange = fold::body(entry)?;
+            files.insert(DataFolder::model_name(&change.sha256));
+            Ok(())
+        })?;
+    }
+    if let Some((checkpoint, models)) = checkpoint(&copied, folder)? {
+        files.extend(models);
         files.insert(checkpoint);
     }
     let models = files.iter().filter(|name| name.extension().is_some_and(|ending| ending == "model")).count();
@@ -96,8 +98,8 @@ fn copy(reader: &Reader, folder: &DataFolder, making: &TempDir) -> Result<(Head,
     Ok((head, models))
 }
 
-/// The file that a journal begins with whose older entries were cut off, and the model that decided then.
-fn checkpoint(reader: &Reader, folder: &DataFolder) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+/// The file that a journal begins with whose older entries were cut off, and the models that decided then.
+fn checkpoint(reader: &Reader, folder: &DataFolder) -> Result<Option<(PathBuf, Vec<PathBuf>)>, Failure> {
     #[derive(Deserialize)]
     struct Cut {
         state: CutState,
@@ -111,8 +113,9 @@ fn checkpoint(reader: &Reader, folder: &DataFolder) -> Result<Option<(PathBuf, P
             format!("entry {sequence} of the journal names a checkpoint outside of the data folder; run `assay verify`").into()
         );
     }
-    let model = State::from_checkpoint(&entry, folder)?.model;
-    Ok(Some((path, DataFolder::model_name(&model.sha256))))
+    let State { model, rollout, .. } = State::from_checkpoint(&entry, folder)?;
+    let models = rollout.map(|rollout| rollout.model).into_iter().chain([model]);
+    Ok(Some((path, models.map(|model| DataFolder::model_name(&model.sha256)).collect())))
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), Failure> {

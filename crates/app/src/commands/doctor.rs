@@ -223,24 +223,30 @@ fn entries(reader: &Reader) -> Finding {
 /// Every model that decided must be there, or its decisions can be neither explained nor replayed.
 fn models(reader: &Reader, folder: &DataFolder) -> Finding {
     let mut changes: Vec<ModelChange> = Vec::new();
-    let read = reader.replay_kind(Kind::Model, 0, u64::MAX, |entry| -> Result<(), fold::FoldError> {
-        let change: ModelChange = fold::body(entry)?;
-        if !changes.iter().any(|known| known.sha256 == change.sha256) {
-            changes.push(change);
+    let mut last = None;
+    for kind in [Kind::Model, Kind::Rollout] {
+        let read = reader.replay_kind(kind, 0, u64::MAX, |entry| -> Result<(), fold::FoldError> {
+            let change: ModelChange = fold::body(entry)?;
+            if kind == Kind::Model {
+                last = Some(change.label());
+            }
+            if !changes.iter().any(|known| known.sha256 == change.sha256) {
+                changes.push(change);
+            }
+            Ok(())
+        });
+        if let Err(problem) = read {
+            return Sick(problem.to_string());
         }
-        Ok(())
-    });
-    if let Err(problem) = read {
-        return Sick(problem.to_string());
     }
     for change in &changes {
         if let Err(problem) = folder.model(change) {
             return Sick(problem.to_string());
         }
     }
-    match changes.last() {
+    match last {
         None => Look("no model has decided yet".into()),
-        Some(last) => Well(format!("{} decided, the last is {}; all their files are whole", changes.len(), last.label())),
+        Some(last) => Well(format!("{} decided, the last is {last}; all their files are whole", changes.len())),
     }
 }
 

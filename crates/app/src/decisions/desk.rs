@@ -85,6 +85,15 @@ pub struct Open {
     pub definition: Definition,
     /// The model that decides.
     pub scorer: Arc<Scorer>,
+    /// The challenger that decides about a share.
+    pub challenger: Option<Arc<Scorer>>,
+}
+
+impl Open {
+    /// Which of them made a decision under this name, if one of them did.
+    pub fn scorer_of(&self, label: &str) -> Option<&Arc<Scorer>> {
+        self.challenger.iter().chain([&self.scorer]).find(|scorer| scorer.label() == label)
+    }
 }
 
 /// Why nothing can be decided now.
@@ -131,6 +140,8 @@ pub struct Start {
     pub folder: DataFolder,
     /// The model that is active.
     pub model: StartModel,
+    /// The challenger, and about how many transactions of a hundred it decides.
+    pub rollout: Option<(StartModel, f64)>,
     /// The policy where the journal has none yet.
     pub policy: Option<Policy>,
     /// How long entries are kept, if not for ever.
@@ -237,6 +248,22 @@ impl Desk {
         let model = Model::new(&change.label(), model.artifact.clone(), &open.definition.plan);
         let model = model.map_err(|error| NotActivated::Refused(error.to_string()))?;
         self.ask_waiting(move |owner, reply| owner.take_model(model, change, reply))?
+            .map_err(|error| NotActivated::Refused(error.to_string()))
+    }
+
+    /// Lets a challenger decide about so many transactions of a hundred from here on, if its definition is the one that decides, or nobody any
+    /// more; for a thread that may wait for the disk.
+    pub fn roll_out(&self, challenger: Option<(&StartModel, f64)>, by: Option<String>) -> Result<(), NotActivated> {
+        let open = self.open()?;
+        let begin = |(model, percent): (&StartModel, f64)| {
+            let definition = opening::definition_of(model).map_err(|_| NotActivated::NoDefinition)?;
+            if definition.text != open.definition.text {
+                return Err(NotActivated::OtherDefinition(Box::new(definition)));
+            }
+            opening::begun_rollout(&self.folder, model, percent, by.clone(), &open.definition.plan).map_err(NotActivated::Refused)
+        };
+        let begun = challenger.map(begin).transpose()?;
+        self.ask_waiting(move |owner, reply| owner.roll_out(begun, by, reply))?
             .map_err(|error| NotActivated::Refused(error.to_string()))
     }
 

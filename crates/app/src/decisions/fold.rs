@@ -2,19 +2,22 @@
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use assay_domain::decision::Flag;
 use assay_domain::{Decision, Outcome, Value};
-use assay_engine::{ApplyError, Engine, Event, Model, Policy, Recorded, Refusal};
+use assay_engine::{ApplyError, Engine, Event, Model, ModelError, Policy, Recorded, Refusal, Rollout};
 use assay_features::Definition;
+use assay_features::plan::Plan;
 use assay_journal::{Entry, Head, JournalError, Kind, Reader};
+use assay_model::Artifact;
 use assay_monitor::governor;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::data_folder::{DataFolder, FolderError};
 use super::governing::Governing;
-use super::record::{DefinitionChange, Disposition, Glance, Label, ListEntry, ModelChange, Part, PolicyChange};
+use super::record::{DefinitionChange, Disposition, Glance, Label, ListEntry, ModelChange, Part, PolicyChange, RolloutChange};
 use super::reviews::OpenReviews;
 use super::transaction;
 use crate::model_file::sha256;
@@ -38,6 +41,8 @@ pub struct State {
     pub engine: Engine,
     /// The model that it decides with.
     pub model: ModelChange,
+    /// The challenger that decides about a share.
+    pub rollout: Option<RolloutChange>,
     /// What waits for a person.
     pub reviews: OpenReviews,
     /// What holds declines back when there are too many.
@@ -114,6 +119,8 @@ struct SnapshotHead {
     at: String,
     definition: String,
     model: ModelChange,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rollout: Option<RolloutChange>,
     reviews: OpenReviews,
     #[serde(default)]
     governing: Governing,
@@ -156,7 +163,8 @@ impl State {
         let failed = |problem| FoldError::Apply { sequence: at.sequence, problem };
         let of_engine = Model::new(&model.label(), artifact, &definition.plan).map_err(|error| failed(error.into()))?;
         let engine = Engine::new(definition, &of_engine, Policy::approve_all()).map_err(failed)?;
-        Ok(Self { engine, model, reviews: OpenReviews::default(), governing: Governing::default(), at, coming: None, act: None })
+        let (reviews, governing) = (OpenReviews::default(), Governing::default());
+        Ok(Self { engine, model, rollout: None, reviews, governing, at, coming: None, act: None })
     }
 
     /// The state as of the last entry: from the snapshot where there is a good one, and folded from there. `progress` is told the last entry
@@ -233,6 +241,10 @@ impl State {
                     Some(definition) => self.take_definition(definition, change, sequence, reader, folder)?,
                     None => self.take_model(change, sequence, folder)?,
                 }
+            }
+            Kind::Rollout => {
+                let change: RolloutChange = body(entry)?;
+                self.take_rollout(change, sequence, folder)?;
             }
             Kind::Policy => {
                 let change: PolicyChange = body(entry)?;
@@ -371,6 +383,38 @@ impl State {
         Ok(())
     }
 
+    /// Lets a challenger decide about a share of the transactions from here on, or nobody any more. What the journal is to say of it; nothing
+    /// where it was so before.
+    pub fn roll_out(
+        &mut self,
+        begun: Option<(RolloutChange, Rollout)>,
+        by: Option<String>,
+    ) -> Result<Option<RolloutChange>, ApplyError> {
+        let (change, rollout) = begun.unzip();
+        let said = match (&change, &self.rollout) {
+            (None, None) => return Ok(None),
+            (Some(change), Some(before)) if change.is_as(before) => return Ok(None),
+            (Some(change), _) => change.clone(),
+            (None, Some(before)) => before.ended(by),
+        };
+        self.apply(Event::Rollout(rollout))?;
+        self.rollout = change;
+        Ok(Some(said))
+    }
+
+    /// Takes a rollout that was written down.
+    fn take_rollout(&mut self, change: RolloutChange, sequence: u64, folder: &DataFolder) -> Result<(), FoldError> {
+        let failed = |problem| FoldError::Apply { sequence, problem };
+        let begun = if change.percent > 0.0 {
+            let plan = &self.engine.features().definition().plan;
+            let rollout = rollout(&change, folder.model(&change.model)?, plan).map_err(|problem| failed(problem.into()))?;
+            Some((change, rollout))
+        } else {
+            None
+        };
+        self.roll_out(begun, None).map(drop).map_err(failed)
+    }
+
     /// A model with a definition of its own: its features are folded from the beginning, everything else stays.
     fn take_definition(
         &mut self,
@@ -405,12 +449,13 @@ impl State {
         Ok(())
     }
 
-    /// Takes the features and the model of `other`, and keeps everything else.
+    /// Takes the features and the model of `other`, which ends a rollout, and keeps everything else.
     pub fn join(&mut self, other: Self) -> Result<(), ApplyError> {
         let mut engine = other.engine;
         engine.take_over(&mut self.engine)?;
         self.engine = engine;
         self.model = other.model;
+        self.rollout = None;
         Ok(())
     }
 
@@ -435,6 +480,7 @@ impl State {
             at: self.at.to_string(),
             definition: self.engine.features().definition().text.clone(),
             model: self.model.clone(),
+            rollout: self.rollout.clone(),
             reviews: self.reviews.clone(),
             governing: self.governing.clone(),
         };
@@ -468,7 +514,12 @@ impl State {
         let artifact = folder.model(&head.model).map_err(|error| error.to_string())?;
         let model = Model::new(&head.model.label(), artifact, &definition.plan).map_err(|error| error.to_string())?;
         let engine = Engine::from_snapshot(definition, &model, &mut input).map_err(|error| error.to_string())?;
-        Ok(Self { engine, model: head.model, reviews: head.reviews, governing: head.governing, at, coming: None, act: None })
+        let SnapshotHead { model, rollout, reviews, governing, .. } = head;
+        let mut state = Self { engine, model, rollout: None, reviews, governing, at, coming: None, act: None };
+        if let Some(change) = rollout {
+            state.take_rollout(change, at.sequence, folder).map_err(|error| error.to_string())?;
+        }
+        Ok(state)
     }
 
     /// The state that a cut left to go on from.
@@ -517,6 +568,11 @@ pub fn borrowed(entry: &Entry) -> Entry<&str> {
         personal: entry.personal.as_deref(),
         hash: entry.hash,
     }
+}
+
+/// What a challenger and its share are to an engine.
+pub fn rollout(change: &RolloutChange, artifact: Arc<Artifact>, plan: &Plan) -> Result<Rollout, ModelError> {
+    Ok(Rollout { model: Model::new(&change.model.label(), artifact, plan)?, share: change.percent / 100.0 })
 }
 
 /// What a change of policies does to an engine.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::data_folder::DataFolder;
 use super::fold::{self, FoldError, ORIGIN, State};
 use super::governing::Governing;
-use super::record::{DefinitionChange, Glance, Label, ModelChange, Part, PolicyChange};
+use super::record::{DefinitionChange, Glance, Label, ModelChange, Part, PolicyChange, RolloutChange};
 use super::transaction;
 
 /// Raised when something else is counted: what an earlier program wrote down is then counted anew.
@@ -112,6 +112,9 @@ impl Monitor {
         if let Some(state) = is_cut.then(|| State::begin(reader, folder)).transpose()?.flatten() {
             monitor.definition = Some(state.engine.features().definition().clone());
             monitor.take_model(state.model, Windows::new(DAY), folder);
+            if let Some(rollout) = state.rollout {
+                monitor.take_challenger(rollout.model, folder);
+            }
             monitor.take_policy(state.engine.policy());
             monitor.note_amount(state.at.sequence);
             monitor.counted.governing = state.governing;
@@ -146,6 +149,12 @@ impl Monitor {
             Kind::Model => {
                 self.take_model(fold::body(entry)?, Windows::new(DAY), folder);
                 self.note_amount(entry.sequence);
+            }
+            Kind::Rollout => {
+                let change: RolloutChange = fold::body(entry)?;
+                if change.percent > 0.0 {
+                    self.take_challenger(change.model, folder);
+                }
             }
             Kind::Policy => {
                 let change: PolicyChange = fold::body(entry)?;
@@ -245,6 +254,18 @@ impl Monitor {
         let column = self.counted.of_policy.clone().or_else(of_model);
         if self.counted.amounts.last().is_none_or(|(_, last)| *last != column) {
             self.counted.amounts.push((sequence, column));
+        }
+    }
+
+    /// A model that decides about a share from here on: its rows are counted, and what is told of drift stays that of the one beside it.
+    fn take_challenger(&mut self, change: ModelChange, folder: &DataFolder) {
+        let deciding = self.models.pop();
+        if deciding.as_ref().is_none_or(|deciding| deciding.change.label() != change.label()) {
+            self.take_model(change, Windows::new(DAY), folder);
+        }
+        self.models.extend(deciding);
+        if self.models.len() > MOST_MODELS {
+            self.models.remove(0);
         }
     }
 

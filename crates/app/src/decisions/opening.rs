@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use assay_domain::Outcome;
 use assay_engine::policy::{ScoreKind, Step, Thresholds};
-use assay_engine::{Event, Policy};
+use assay_engine::{Event, Model, Policy, Rollout};
 use assay_features::Definition;
+use assay_features::plan::Plan;
 use assay_journal::{Journal, JournalError, Kind, NewEntry};
 
 use super::data_folder::DataFolder;
 use super::desk::{Desk, Open, Phase, Start, StartModel};
-use super::fold::{ORIGIN, State};
+use super::fold::{self, ORIGIN, State};
 use super::owner::Owner;
-use super::record::{self, Activated, DefinitionChange, ModelChange, Part, PolicyChange};
+use super::record::{self, Activated, DefinitionChange, ModelChange, Part, PolicyChange, RolloutChange};
 use super::scorer::Scorer;
 use super::{lookout, retention, snapshots};
 use crate::clock;
@@ -46,10 +47,11 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
         held.get_or_insert(done);
         desk.enter(Phase::Opening { done, of });
     };
-    let state = match State::open(&reader, &start.folder, progress).map_err(text)? {
+    let mut state = match State::open(&reader, &start.folder, progress).map_err(text)? {
         Some(state) => activated(state, &mut journal, start, change, definition)?,
         None => begun(&mut journal, start, &change, definition)?,
     };
+    rolled_out(&mut state, &mut journal, start)?;
     tracing::info!(
         folder = %start.folder.path().display(),
         entries = state.at.sequence,
@@ -157,9 +159,12 @@ fn activated(
     let is_other = definition.text != state.engine.features().definition().text;
     let described = record::json(&DefinitionChange { sql: definition.text.clone() });
     let (label, model) = (change.label(), record::json(&change));
+    // One that is to go on is begun again beside the other model.
+    let ended = state.roll_out(None, None).map_err(text)?.map(|ended| (ended.model.label(), record::json(&ended)));
     let arrived = clock::microseconds();
     let entry = |kind, id, body| NewEntry { kind, id, arrived, body, personal: None };
     let mut entries = Vec::new();
+    entries.extend(ended.iter().map(|(label, body)| entry(Kind::Rollout, Some(&**label), &**body)));
     if is_other {
         entries.push(entry(Kind::Definition, None, &*described));
     }
@@ -171,13 +176,39 @@ fn activated(
         state.join(other).map_err(text)?;
     } else {
         let plan = &state.engine.features().definition().plan;
-        let model = assay_engine::Model::new(&label, start.model.artifact.clone(), plan).map_err(text)?;
+        let model = Model::new(&label, start.model.artifact.clone(), plan).map_err(text)?;
         state.engine.apply(Event::Model(model)).map_err(text)?;
         state.model = change;
     }
     journal.append(&entries).map_err(text)?;
     state.at = journal.head();
     Ok(state)
+}
+
+/// Lets the challenger that was asked for decide about its share, if another did last or none.
+fn rolled_out(state: &mut State, journal: &mut Journal, start: &Start) -> Result<(), String> {
+    let plan = &state.engine.features().definition().plan;
+    let begin = |(model, percent): &(StartModel, f64)| begun_rollout(&start.folder, model, *percent, None, plan);
+    let begun = start.rollout.as_ref().map(begin).transpose()?;
+    let Some(change) = state.roll_out(begun, None).map_err(text)? else { return Ok(()) };
+    let (label, body) = (change.model.label(), record::json(&change));
+    let arrived = clock::microseconds();
+    journal.append(&[NewEntry { kind: Kind::Rollout, id: Some(&label), arrived, body: &body, personal: None }]).map_err(text)?;
+    state.at = journal.head();
+    Ok(())
+}
+
+/// A challenger whose file is in the data folder from here on; the problem is a sentence.
+pub fn begun_rollout(
+    folder: &DataFolder,
+    model: &StartModel,
+    percent: f64,
+    by: Option<String>,
+    plan: &Plan,
+) -> Result<(RolloutChange, Rollout), String> {
+    let change = RolloutChange { model: ModelChange { change: Activated::RolledOut, by, ..kept(folder, model)? }, percent };
+    let rollout = fold::rollout(&change, model.artifact.clone(), plan).map_err(text)?;
+    Ok((change, rollout))
 }
 
 /// What is done with whom before anybody has said so: what the model flags is reviewed.
@@ -191,7 +222,8 @@ fn policy_of(model: &StartModel) -> Policy {
 /// What the threads that serve are told of a state.
 pub fn open_of(state: &State) -> Open {
     let definition = state.engine.features().definition().clone();
-    Open { definition, scorer: Arc::new(Scorer::new(state.engine.model().clone())) }
+    let scorer = |model: &Model| Arc::new(Scorer::new(model.clone()));
+    Open { definition, scorer: scorer(state.engine.model()), challenger: state.engine.challenger().map(scorer) }
 }
 
 /// A problem as its sentence.

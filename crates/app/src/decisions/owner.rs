@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use assay_domain::{Decision, Value};
-use assay_engine::{ApplyError, Event, Refusal};
+use assay_engine::{ApplyError, Event, Refusal, Rollout};
 use assay_journal::{Entry, Head, Journal, JournalError, Kind, NewEntry};
 use assay_monitor::governor;
 use thiserror::Error;
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::desk::{Command, Desk, Phase, Reply};
 use super::fold::{self, FoldError, State};
 use super::opening::{open_of, text};
-use super::record::{self, Disposition, Label, ListEntry, ModelChange, Part, PolicyChange};
+use super::record::{self, Disposition, Label, ListEntry, ModelChange, Part, PolicyChange, RolloutChange};
 use super::transaction::Transaction;
 use crate::clock;
 
@@ -442,17 +442,45 @@ impl Owner {
         }
     }
 
-    /// Lets another model decide, whose file is in the data folder.
+    /// Lets another model decide, whose file is in the data folder. A challenger that decides about everything has no share any more.
     pub fn take_model(&mut self, model: assay_engine::Model, change: ModelChange, reply: Reply<Result<(), ApplyError>>) {
-        match self.state.engine.apply(Event::Model(model)) {
+        let label = change.label();
+        let taken = self.state.engine.apply(Event::Model(model)).and_then(|()| {
+            let is_challenger = self.state.rollout.as_ref().is_some_and(|rollout| rollout.model.label() == label);
+            if is_challenger { self.rolled_out(None, change.by.clone()) } else { Ok(()) }
+        });
+        match taken {
             Ok(()) => {
-                self.write(Kind::Model, Some(change.label()), record::json(&change), None);
+                self.write(Kind::Model, Some(label), record::json(&change), None);
                 self.state.model = change;
                 self.publish();
                 self.then(move || reply.send(Ok(())));
             }
             Err(problem) => reply.send(Err(problem)),
         }
+    }
+
+    /// Lets a challenger decide about a share, whose file is in the data folder, or nobody any more; `by` is the key of who ends a rollout.
+    pub fn roll_out(
+        &mut self,
+        begun: Option<(RolloutChange, Rollout)>,
+        by: Option<String>,
+        reply: Reply<Result<(), ApplyError>>,
+    ) {
+        match self.rolled_out(begun, by) {
+            Ok(()) => {
+                self.publish();
+                self.then(move || reply.send(Ok(())));
+            }
+            Err(problem) => reply.send(Err(problem)),
+        }
+    }
+
+    fn rolled_out(&mut self, begun: Option<(RolloutChange, Rollout)>, by: Option<String>) -> Result<(), ApplyError> {
+        if let Some(change) = self.state.roll_out(begun, by)? {
+            self.write(Kind::Rollout, Some(change.model.label()), record::json(&change), None);
+        }
+        Ok(())
     }
 
     /// Goes on with features and a model that were folded beside, once they have caught up.
@@ -463,10 +491,14 @@ impl Owner {
         }
         let definition = record::DefinitionChange { sql: other.engine.features().definition().text.clone() };
         let change = other.model.clone();
+        let ended = self.state.rollout.as_ref().map(|rollout| rollout.ended(change.by.clone()));
         let joined =
             other.fold_features(self.journal.read(), u64::MAX).map_err(text).and_then(|()| self.state.join(*other).map_err(text));
         if let Err(problem) = joined {
             return reply.send(Err(problem));
+        }
+        if let Some(ended) = ended {
+            self.write(Kind::Rollout, Some(ended.model.label()), record::json(&ended), None);
         }
         self.write(Kind::Definition, None, record::json(&definition), None);
         self.write(Kind::Model, Some(change.label()), record::json(&change), None);
@@ -536,7 +568,9 @@ impl Owner {
     /// Shows the threads that serve what decides now.
     pub fn publish(&self) {
         let open = open_of(&self.state);
-        self.desk.scorers.keep(open.scorer.clone());
+        for scorer in open.challenger.iter().chain([&open.scorer]) {
+            self.desk.scorers.keep(scorer.clone());
+        }
         self.count();
         self.desk.enter(Phase::Open(Arc::new(open)));
     }

@@ -112,18 +112,43 @@ pub struct ModelChange {
     pub by: Option<String>,
 }
 
-/// What a change of models does, so far.
+/// What a change of models does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activated {
     /// From here on it decides.
     Activated,
+    /// From here on it decides about a share.
+    RolledOut,
 }
 
 impl ModelChange {
     /// How decisions call it.
     pub fn label(&self) -> String {
         format!("{}@{}", self.name, self.version)
+    }
+}
+
+/// The share of transactions that a challenger decides about from here on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RolloutChange {
+    /// The challenger.
+    #[serde(flatten)]
+    pub model: ModelChange,
+    /// Transactions of a hundred; 0 where it has none any more.
+    pub percent: f64,
+}
+
+impl RolloutChange {
+    /// Whether the same challenger has the same share.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.model, &other.model);
+        ours.sha256 == theirs.sha256 && ours.name == theirs.name && self.percent.to_bits() == other.percent.to_bits()
+    }
+
+    /// That it has no share any more, for the holder of a key.
+    pub fn ended(&self, by: Option<String>) -> Self {
+        Self { model: ModelChange { by, ..self.model.clone() }, percent: 0.0 }
     }
 }
 

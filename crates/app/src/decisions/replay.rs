@@ -161,7 +161,7 @@ fn decide_all(
     mut progress: impl FnMut(u64),
 ) -> Result<Replayed, ReplayError> {
     let mut replayed = Replayed::default();
-    let mut scorer: Option<Arc<Scorer>> = None;
+    let mut scorers = Vec::new();
     while let Ok(batch) = read.recv() {
         let mut to_compare = Vec::new();
         for entry in batch? {
@@ -174,7 +174,8 @@ fn decide_all(
             } else if decision.is_some() || entry.kind == Kind::Decision {
                 let is_explained = replayed.decisions.is_multiple_of(EXPLAINED_OF);
                 replayed.decisions += 1;
-                let scorer = is_explained.then(|| of_model(&mut scorer, &state));
+                let label = decision.as_ref().map(|decision| &*decision.model_version);
+                let scorer = is_explained.then(|| of_model(&mut scorers, &state, label));
                 to_compare.push(Made { entry, decision, scorer });
             }
         }
@@ -186,13 +187,17 @@ fn decide_all(
     Ok(replayed)
 }
 
-/// What explains the model that decides now.
-fn of_model(known: &mut Option<Arc<Scorer>>, state: &State) -> Arc<Scorer> {
-    let model = state.engine.model();
-    match known {
-        Some(scorer) if scorer.label() == &**model.version() => scorer.clone(),
-        _ => known.insert(Arc::new(Scorer::new(model.clone()))).clone(),
+/// What explains the model that decides now, or its challenger where that is the one named.
+fn of_model(known: &mut Vec<Arc<Scorer>>, state: &State, named: Option<&str>) -> Arc<Scorer> {
+    let challenger = state.engine.challenger().filter(|model| named == Some(&**model.version()));
+    let model = challenger.unwrap_or(state.engine.model());
+    if let Some(scorer) = known.iter().find(|scorer| scorer.label() == &**model.version()) {
+        return scorer.clone();
     }
+    known.truncate(1);
+    let scorer = Arc::new(Scorer::new(model.clone()));
+    known.insert(0, scorer.clone());
+    scorer
 }
 
 /// Compares until the first difference; how many were explained.

@@ -71,7 +71,12 @@ impl Scorers {
         if let Some(known) = self.known(label) {
             return Ok(Some(known));
         }
-        let Some(entry) = reader.find(Kind::Model, label)? else { return self.of_checkpoint(label, reader, folder) };
+        let named = match reader.find(Kind::Model, label)? {
+            Some(entry) => Some(entry),
+            // A challenger that never became active.
+            None => reader.find(Kind::Rollout, label)?,
+        };
+        let Some(entry) = named else { return self.of_checkpoint(label, reader, folder) };
         let change: ModelChange = fold::body(&fold::borrowed(&entry))?;
         let Some(plan) = plan_before(entry.sequence, reader, folder)? else { return Ok(None) };
         let artifact = folder.model(&change)?;
@@ -82,13 +87,16 @@ impl Scorers {
         Ok(Some(scorer))
     }
 
-    /// The model that decided when old entries were cut off.
+    /// The model that decided when old entries were cut off, or its challenger.
     fn of_checkpoint(&self, label: &str, reader: &Reader, folder: &DataFolder) -> Result<Option<Arc<Scorer>>, FoldError> {
         let Some(cut) = reader.latest(Kind::Cut, u64::MAX, 1)?.pop() else { return Ok(None) };
         let state = State::from_checkpoint(&cut, folder)?;
-        let scorer = Arc::new(Scorer::new(state.engine.model().clone()));
-        self.keep(scorer.clone());
-        Ok((scorer.label() == label).then_some(scorer))
+        let mut models = state.engine.challenger().into_iter().chain([state.engine.model()]);
+        let scorer = models.find(|model| **model.version() == *label).map(|model| Arc::new(Scorer::new(model.clone())));
+        if let Some(scorer) = &scorer {
+            self.keep(scorer.clone());
+        }
+        Ok(scorer)
     }
 
     /// Keeps a model for questions.

@@ -32,7 +32,7 @@ use loader::Upload;
 use shadow::Queue;
 
 use crate::decisions::desk::{Desk, NotActivated};
-use crate::model_folder::{FolderError, ModelFolder, State};
+use crate::model_folder::{FolderError, ModelFolder, RolloutState, State};
 use crate::threads::give_way;
 
 pub use lineup::Lineup;
@@ -129,8 +129,21 @@ impl Models {
                 Err(problem) => return Err(not_activated(problem)),
             }
         }
-        self.settle(&mut book, state)?;
+        self.settle_rollout(&mut book, state, by)?;
         Ok(Changed::Done)
+    }
+
+    /// The same as to settle, with the challenger of decisions: the journal says it first.
+    fn settle_rollout(&self, book: &mut Book, state: State, by: Option<String>) -> Result<(), Problem> {
+        let Some(desk) = self.decisions.as_ref().filter(|_| state.rollout != book.state.rollout) else {
+            return self.settle(book, state);
+        };
+        roll_out(desk, book, &state, by.clone())?;
+        self.settle(book, state).inspect_err(|_| {
+            if let Err(problem) = roll_out(desk, book, &book.state, by) {
+                tracing::error!("a rollout that was not written down goes on among decisions: {problem}");
+            }
+        })
     }
 
     fn settle(&self, book: &mut Book, state: State) -> Result<(), Problem> {
@@ -193,6 +206,17 @@ enum Changed {
     Done,
     /// It is made once features have caught up.
     Filling,
+}
+
+/// Lets the challenger of `state` decide about its share, or nobody.
+fn roll_out(desk: &Desk, book: &Book, state: &State, by: Option<String>) -> Result<(), Problem> {
+    let challenger = |rollout: &RolloutState| Ok::<_, Problem>((book.loaded(&rollout.model.name)?.start(), rollout.percent));
+    let challenger = state.rollout.as_ref().map(challenger).transpose()?;
+    let named = challenger.as_ref().map(|(model, percent)| (model, *percent));
+    desk.roll_out(named, by).map_err(|problem| match problem {
+        NotActivated::OtherDefinition(_) => Problem::OtherRows,
+        problem => not_activated(problem),
+    })
 }
 
 /// Says in the log what the answer does not.

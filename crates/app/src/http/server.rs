@@ -26,6 +26,7 @@ use super::worker;
 use crate::clock;
 use crate::decisions::data_folder::DataFolder;
 use crate::decisions::desk::{Desk, Phase, Start};
+use crate::model_folder::FolderError;
 use crate::webhooks::{HooksFile, Webhooks, WebhooksError};
 
 /// How long those who wait in a socket that a supervisor holds are left there while the journal is folded: they would be answered 503 else.
@@ -78,6 +79,9 @@ pub enum ServerError {
     /// Decisions cannot be made, or not written down.
     #[error("no decisions can be made: {0}")]
     Decisions(String),
+    /// It cannot be written down who does what.
+    #[error(transparent)]
+    Models(#[from] FolderError),
     /// Nobody can be told of them.
     #[error(transparent)]
     Webhooks(#[from] WebhooksError),
@@ -231,15 +235,19 @@ impl Shared {
         settings: Settings,
         access: Access,
         tls: Option<TlsFiles>,
-        models: Opened,
+        mut models: Opened,
         data: Option<Data>,
     ) -> Result<Self, ServerError> {
         let metrics = Metrics::new();
         let mut hooks = None;
+        if data.is_some() {
+            models.begin_to_decide()?;
+        }
         let decisions = data.map(|Data { folder, policy, keep, webhooks, snapshot_every }| {
             hooks = webhooks;
             let patience = settings.limits.decision_wait;
-            let start = Start { folder, model: models.active(), policy, keep, snapshot_every, patience };
+            let (model, rollout) = (models.active(), models.rollout());
+            let start = Start { folder, model, rollout, policy, keep, snapshot_every, patience };
             Desk::start(start, &metrics.registry())
         });
         let decisions = decisions.transpose()?;

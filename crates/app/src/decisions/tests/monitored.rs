@@ -17,7 +17,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 
-use super::world::{Payment, World};
+use super::world::{Payment, World, model};
 use crate::clock;
 use crate::decisions::monitoring::Monitor;
 use crate::decisions::record::{Label, Truth};
@@ -203,4 +203,42 @@ fn the_report_says_what_a_recount_of_the_journal_says_and_restarts_change_nothin
     }
     assert!(report.alarms().iter().any(|alarm| alarm.starts_with("`amount` drifts")), "{:?}", report.alarms());
     assert!(!report.governor.unwrap().tripped);
+}
+
+#[test]
+fn a_challenger_is_counted_by_itself_and_keeps_its_windows_when_it_becomes_active() {
+    let world = World::with(POLICY, Some(reference()));
+    let (payments, labels) = happened();
+    let third = payments.len() / 3;
+    let other = model(world.folder.path(), "other", 0.04, Some(reference()));
+    world.decide(&payments[..third]);
+    world.desk.roll_out(Some((&other, 40.0)), None).unwrap();
+    world.decide(&payments[third..2 * third]);
+    let (during, told_during) = (counted(&world, &[]), recount(&world));
+    world.desk.activate(&other, None).unwrap();
+    world.decide(&payments[2 * third..]);
+    world.label(&labels);
+    let report = counted(&world, &[]);
+    assert_eq!(counted(&world, &[1, 2, 700, 500, 1_300, 77]), report, "what was written down in between changes nothing");
+    let told = recount(&world);
+    // Drift is that of the model that decides about what no challenger does, by all that it scored; the other's rows are not in it.
+    for (report, told, name) in [(&during, &told_during, "fraud@"), (&report, &told, "other@")] {
+        assert!(report.model.as_ref().unwrap().starts_with(name));
+        assert!(!report.drift.is_empty());
+        for day in &report.drift {
+            let of_day = told.values().filter(|one| (day.from..day.until).contains(&one.at));
+            assert_eq!(day.rows, of_day.filter(|one| one.decision.model_version.starts_with(name)).count() as u64, "{name}");
+        }
+    }
+    let judged = told.values().map(|one| {
+        let probability = one.decision.probability.map(|score| (libm::log(score / (1.0 - score)) * 64.0).round());
+        let amount_minor = format!("{:.0}", one.amount * 100.0).parse().unwrap();
+        let (model, outcome) = (&*one.decision.model_version, one.decision.outcome);
+        Judged { at: one.at, model, outcome, probability, amount_minor, card: None, labels: &one.labels }
+    });
+    let as_of = report.as_of.div_euclid(DAY) * DAY;
+    let expected = quality(judged, &Judgement { as_of, label_delay: LABEL_DELAY, top: 100 }).unwrap();
+    assert_eq!(report.quality, expected);
+    assert_eq!(expected.len(), 2);
+    world.replay();
 }

@@ -175,7 +175,15 @@ impl Drop for World {
 
 fn start(folder: &Path, model: StartModel, policy: Option<Policy>) -> Arc<Desk> {
     let (snapshot_every, patience) = (NonZeroU64::MAX, Duration::from_secs(60));
-    let start = Start { folder: DataFolder::at(&folder.join("data")), model, policy, keep: None, snapshot_every, patience };
+    let start = Start {
+        folder: DataFolder::at(&folder.join("data")),
+        model,
+        rollout: None,
+        policy,
+        keep: None,
+        snapshot_every,
+        patience,
+    };
     let desk = Desk::start(start, &Registry::new()).unwrap();
     loop {
         match &*desk.phase() {

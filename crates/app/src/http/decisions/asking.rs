@@ -130,8 +130,8 @@ async fn ask(asked: &Asked, transactions: Vec<Transaction>) -> Result<Vec<Decide
     for made in decided.iter().filter_map(|one| if let Decided::Made(made) = one { Some(made) } else { None }) {
         let Decision { model_version, row, probability, .. } = &made.decision;
         // Models that score beside the one that decides get its rows.
-        if let (true, Some(probability)) = (lineup.active.label == **model_version, probability) {
-            asked.models.answered(&lineup, &lineup.active, row, &[*probability]);
+        if let (Some(by), Some(probability)) = (lineup.answering(model_version), probability) {
+            asked.models.answered(&lineup, by, row, &[*probability]);
         }
     }
     Ok(decided)
@@ -151,8 +151,8 @@ async fn reasons(asked: &Asked, open: &Open, made: &Arc<Made>) -> Result<Option<
     if made.decision.outcome == Outcome::Approve {
         return Ok(None);
     }
-    if *made.decision.model_version == *open.scorer.label() {
-        return Ok(open.scorer.reasons(&made.decision));
+    if let Some(scorer) = open.scorer_of(&made.decision.model_version) {
+        return Ok(scorer.reasons(&made.decision));
     }
     let (desk, made) = (asked.desk.clone(), made.clone());
     let found = spawn_blocking(move || {

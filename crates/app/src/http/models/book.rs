@@ -38,6 +38,8 @@ pub struct Book {
     pub entries: BTreeMap<String, Entry>,
     /// As it is written down.
     pub state: State,
+    /// Whether the active model decides about transactions, and a challenger about a share of them.
+    pub decides: bool,
 }
 
 impl Book {
@@ -63,7 +65,8 @@ impl Book {
         // Who took the rows of the model before may not take those of this one.
         let goes_on = |named: &Named| !model.is(named) && self.takes_rows_of(named, model);
         state.shadows.retain(goes_on);
-        state.rollout = state.rollout.filter(|rollout| goes_on(&rollout.model));
+        let decides_on = |named: &Named| !self.decides || self.has_the_definition_of(named, model);
+        state.rollout = state.rollout.filter(|rollout| goes_on(&rollout.model) && decides_on(&rollout.model));
         Ok(state)
     }
 
@@ -138,12 +141,27 @@ impl Book {
         }
     }
 
+    /// Where decisions are made, a challenger that makes other rows of transactions than the active model is none; whether there was one.
+    pub fn begin_to_decide(&mut self) -> bool {
+        self.decides = true;
+        let before = self.state.rollout.take();
+        let active = self.loaded(&self.state.active.name).ok();
+        let goes_on = |named: &Named| active.is_some_and(|active| self.has_the_definition_of(named, active));
+        let after = before.clone().filter(|rollout| goes_on(&rollout.model));
+        self.state.rollout.clone_from(&after);
+        before != after
+    }
+
     fn is_loaded(&self, named: &Named) -> bool {
         self.loaded(&named.name).is_ok_and(|model| model.is(named))
     }
 
     fn takes_rows_of(&self, named: &Named, active: &Model) -> bool {
         self.loaded(&named.name).is_ok_and(|model| model.takes_the_rows_of(active))
+    }
+
+    fn has_the_definition_of(&self, named: &Named, active: &Model) -> bool {
+        self.loaded(&named.name).is_ok_and(|model| model.has_the_definition_of(active))
     }
 
     /// The loaded model `name`, if it may stand beside the active one.

@@ -25,6 +25,12 @@ impl Lineup {
         self.loaded.iter().find(|model| model.name == name && version.is_none_or(|version| model.version == version))
     }
 
+    /// The one of this label among those that answer where nobody names one: the active model, or the challenger.
+    pub fn answering(&self, label: &str) -> Option<&Arc<Model>> {
+        let challenger = self.rollout.iter().map(|rollout| &rollout.model);
+        std::iter::once(&self.active).chain(challenger).find(|model| model.label == label)
+    }
+
     /// Who answers a request of these rows that names no model: the active one, or the challenger when it is its turn. Both take the
     /// same rows.
     pub fn choose(&self, rows: &[f64]) -> &Arc<Model> {

@@ -111,7 +111,7 @@ async fn answered(
             }
             switched(move || changed(&models, key, &name, |book| book.rolled_out(&name, percent))).await
         }
-        Call::Delete => beside(move || delete(&models, &name)).await,
+        Call::Delete => beside(move || delete(&models, key, &name)).await,
         Call::Upload => upload(&models, head.uri.query(), incoming, worker, progress).await,
     }
 }
@@ -153,11 +153,11 @@ fn changed(
 }
 
 /// What it did ends first, then its file goes, then the model: should the folder refuse, the model is still there to be deleted.
-fn delete(models: &Models, name: &str) -> Result<Value, Problem> {
+fn delete(models: &Models, by: Option<String>, name: &str) -> Result<Value, Problem> {
     let mut book = models.book();
     let state = book.forgotten(name)?;
     let folder = models.folder.as_ref().ok_or(Problem::NoFolder)?;
-    models.settle(&mut book, state)?;
+    models.settle_rollout(&mut book, state, by)?;
     folder.remove(name).map_err(|error| not_written(&error))?;
     book.entries.remove(name);
     models.publish(&book);

@@ -96,6 +96,11 @@ impl Model {
         let mut pairs = self.artifact.features().iter().zip(other.artifact.features());
         same && pairs.all(|(ours, theirs)| ours.missing_seen || !theirs.missing_seen)
     }
+
+    /// Whether it makes its rows of transactions as `other` does.
+    pub fn has_the_definition_of(&self, other: &Self) -> bool {
+        self.artifact.manifest().definition == other.artifact.manifest().definition
+    }
 }
 
 /// Letters of a name; a longer one is none.

@@ -48,6 +48,25 @@ impl Opened {
     pub fn active(&self) -> StartModel {
         self.book.loaded(&self.book.state.active.name).expect("the active model is loaded").start()
     }
+
+    /// The challenger and its share in percent, for what decides.
+    pub fn rollout(&self) -> Option<(StartModel, f64)> {
+        let rollout = self.book.state.rollout.as_ref()?;
+        Some((self.book.loaded(&rollout.model.name).ok()?.start(), rollout.percent))
+    }
+
+    /// From here on the active model decides about transactions: a rollout ends whose challenger makes other rows of them.
+    pub fn begin_to_decide(&mut self) -> Result<(), FolderError> {
+        if self.book.begin_to_decide() {
+            tracing::warn!(
+                "a rollout is ended: its challenger makes other features of transactions than the active model, which decides"
+            );
+            if let Some(folder) = &self.folder {
+                folder.write(&self.book.state)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Why there is no model to start with.
@@ -102,7 +121,7 @@ pub fn open(arguments: &ModelArguments, model: Option<&Path>) -> Result<Opened, 
         (Some(folder), given) => in_folder(folder, arguments, given, &mut entries)?,
         (None, None) => unreachable!("the command line asks for a model or a folder"),
     };
-    Ok(Opened { book: Book { entries, state }, folder, limits: arguments.clone() })
+    Ok(Opened { book: Book { entries, state, decides: false }, folder, limits: arguments.clone() })
 }
 
 fn read_given(path: &Path) -> Result<Model, ModelFileError> {

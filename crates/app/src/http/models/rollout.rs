@@ -1,4 +1,6 @@
 //! Which requests does the challenger answer? A share of them, told by what they ask and by nothing else.
+//!
+//! Which transactions it decides about is told by their ids: see [`assay_engine::rollout`].
 
 use std::sync::Arc;
 
