@@ -3,6 +3,7 @@
 //! A [`transaction`] is read into values; the [`owner`] lets the engine decide about it and writes down what was decided, before anybody
 //! is told; a [`record`] is what stands in the journal, and the [`fold`] makes of the journal what decides.
 
+mod ahead;
 pub mod data_folder;
 pub mod desk;
 mod figures;

@@ -5,16 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assay_domain::decision::Flag;
-use assay_domain::{Decision, Outcome, Value};
+use assay_domain::{Decision, Outcome, Schema, Value};
 use assay_engine::{ApplyError, Engine, Event, Model, ModelError, Policy, Recorded, Refusal, Rollout};
 use assay_features::Definition;
 use assay_features::plan::Plan;
-use assay_journal::{Entry, Head, JournalError, Kind, Reader};
+use assay_journal::{Entry, Head, JournalError, Kind, Reader, Readers};
 use assay_model::Artifact;
 use assay_monitor::governor;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::ahead::{self, Ahead};
 use super::data_folder::{DataFolder, FolderError};
 use super::governing::Governing;
 use super::record::{DefinitionChange, Disposition, Glance, Label, ListEntry, ModelChange, Part, PolicyChange, RolloutChange};
@@ -167,9 +168,14 @@ impl State {
         Ok(Self { engine, model, rollout: None, reviews, governing, at, coming: None, act: None })
     }
 
-    /// The state as of the last entry: from the snapshot where there is a good one, and folded from there. `progress` is told the last entry
-    /// that was folded, and the last there is.
-    pub fn open(reader: &Reader, folder: &DataFolder, mut progress: impl FnMut(u64, u64)) -> Result<Option<Self>, FoldError> {
+    /// The state as of the last entry: from the snapshot where there is a good one, and folded from there; by two threads where there is a
+    /// reader for the one that goes `ahead`. `progress` is told the last entry that was folded, and the last there is.
+    pub fn open(
+        reader: &Reader,
+        ahead: Option<&Readers>,
+        folder: &DataFolder,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Option<Self>, FoldError> {
         let snapshot = match Self::from_snapshot(&folder.snapshot(), folder) {
             Ok(state) if reader.verify_head(state.at).is_ok() => Some(state),
             Ok(_) => {
@@ -186,28 +192,45 @@ impl State {
         let Some(mut state) = snapshot.map_or_else(|| Self::begin(reader, folder), |state| Ok(Some(state)))? else {
             return Ok(None);
         };
-        state.catch_up(reader, folder, &mut progress)?;
-        Ok(Some(state))
-    }
-
-    /// Folds what was written since.
-    pub fn catch_up(
-        &mut self,
-        reader: &Reader,
-        folder: &DataFolder,
-        progress: &mut impl FnMut(u64, u64),
-    ) -> Result<(), FoldError> {
         let last = reader.head()?.sequence;
-        while self.at.sequence < last {
-            progress(self.at.sequence, last);
-            let after = self.at.sequence;
-            let fold = |entry: &Entry<&str>| self.fold(entry, reader, folder, How::Remember).map(drop);
-            if reader.replay(after, STEP.min(last - after), fold)? == 0 {
+        while state.at.sequence < last {
+            let after = state.at.sequence;
+            progress(after, last);
+            match ahead {
+                Some(readers) => state.catch_up_behind(readers.open()?, reader, folder, last, &mut progress)?,
+                None => {
+                    let fold = |entry: &Entry<&str>| state.fold(entry, reader, folder, How::Remember).map(drop);
+                    reader.replay(after, STEP.min(last - after), fold)?;
+                }
+            }
+            if state.at.sequence == after {
                 break;
             }
         }
-        progress(self.at.sequence, last);
-        Ok(())
+        progress(state.at.sequence, last);
+        Ok(Some(state))
+    }
+
+    /// Folds up to `last` what another thread reads, or until transactions have other columns than it knew.
+    fn catch_up_behind(
+        &mut self,
+        ahead: Reader,
+        reader: &Reader,
+        folder: &DataFolder,
+        last: u64,
+        progress: &mut impl FnMut(u64, u64),
+    ) -> Result<(), FoldError> {
+        let schema = self.engine.schema().clone();
+        ahead::read(ahead, &schema, self.at.sequence, last, |step| {
+            for Ahead { entry, said } in step {
+                self.fold_said(&borrowed(&entry), said, reader, folder, How::Remember)?;
+                if entry.kind == Kind::Model && *self.engine.schema() != schema {
+                    return Ok(false);
+                }
+            }
+            progress(self.at.sequence, last);
+            Ok(true)
+        })
     }
 
     /// Folds the next entry. A decision that is made once more is given back.
@@ -218,11 +241,23 @@ impl State {
         folder: &DataFolder,
         how: How,
     ) -> Result<Option<Decision>, FoldError> {
+        self.fold_said(entry, None, reader, folder, how)
+    }
+
+    /// The same with what it says of a transaction, where that is understood already.
+    fn fold_said(
+        &mut self,
+        entry: &Entry<&str>,
+        said: Option<Said>,
+        reader: &Reader,
+        folder: &DataFolder,
+        how: How,
+    ) -> Result<Option<Decision>, FoldError> {
         let sequence = entry.sequence;
         let mut made = None;
         let mut act = self.act.take();
         match entry.kind {
-            Kind::Transaction | Kind::Decision => made = self.fold_transaction(entry, how)?,
+            Kind::Transaction | Kind::Decision => made = self.fold_transaction(entry, said, how)?,
             Kind::Label => {
                 self.fold_label(entry, reader)?;
             }
@@ -280,18 +315,7 @@ impl State {
 
     /// The columns of a transaction that was recorded, with the label that came with it.
     pub fn transaction(&self, entry: &Entry<&str>) -> Result<(Vec<Value>, Option<Recorded>), FoldError> {
-        self.of_glance(entry, &body(entry)?)
-    }
-
-    fn of_glance(&self, entry: &Entry<&str>, glance: &Glance) -> Result<(Vec<Value>, Option<Recorded>), FoldError> {
-        let schema = self.engine.schema();
-        let values = transaction::recorded(glance.transaction.get(), entry.personal, schema)
-            .ok_or_else(|| not_understood(entry.sequence, "its transaction"))?;
-        let recorded = glance.outcome.map(|outcome| Recorded {
-            arrived: entry.arrived,
-            outcome,
-            shadow: glance.shadow.as_ref().map(|shadow| shadow.outcome),
-        });
+        let Said { values, recorded, .. } = said(entry, self.engine.schema())?;
         Ok((values, recorded))
     }
 
@@ -319,15 +343,13 @@ impl State {
         decision
     }
 
-    fn fold_transaction(&mut self, entry: &Entry<&str>, how: How) -> Result<Option<Decision>, FoldError> {
+    fn fold_transaction(&mut self, entry: &Entry<&str>, read: Option<Said>, how: How) -> Result<Option<Decision>, FoldError> {
         let sequence = entry.sequence;
-        let glance: Glance = body(entry)?;
-        let (values, recorded) = self.of_glance(entry, &glance)?;
+        let Said { values, recorded, asked } = read.map_or_else(|| said(entry, self.engine.schema()), Ok)?;
         let refused = |problem| FoldError::Refused { sequence, problem };
         if recorded.is_some_and(|recorded| recorded.outcome == Outcome::Review) {
             self.reviews.open(sequence, entry.id.unwrap_or_default());
         }
-        let asked = recorded.map(|recorded| asked_for(recorded.outcome, &glance.flags));
         self.act = asked.and_then(|asked| self.governing.count(entry.arrived, asked));
         if let (How::Decide, Some(recorded)) = (how, recorded) {
             let made = self.engine.decide(&values, entry.id.unwrap_or_default(), entry.arrived).map_err(refused)?;
@@ -550,6 +572,24 @@ pub fn last_label(reader: &Reader, id: &str, before: u64) -> Result<Option<Label
 /// What the policy asked for where this came of it.
 pub fn asked_for(outcome: Outcome, flags: &[Flag]) -> Outcome {
     if flags.contains(&Flag::Governed) { Outcome::Decline } else { outcome }
+}
+
+/// What an entry says of its transaction.
+pub struct Said {
+    values: Vec<Value>,
+    recorded: Option<Recorded>,
+    /// What the policy asked for.
+    asked: Option<Outcome>,
+}
+
+/// Reads it by a definition's columns.
+pub fn said(entry: &Entry<&str>, schema: &Schema) -> Result<Said, FoldError> {
+    let Glance { transaction, outcome, shadow, flags, .. } = body(entry)?;
+    let values = transaction::recorded(transaction.get(), entry.personal, schema)
+        .ok_or_else(|| not_understood(entry.sequence, "its transaction"))?;
+    let shadow = shadow.map(|shadow| shadow.outcome);
+    let recorded = outcome.map(|outcome| Recorded { arrived: entry.arrived, outcome, shadow });
+    Ok(Said { values, recorded, asked: outcome.map(|outcome| asked_for(outcome, &flags)) })
 }
 
 /// What a body says.

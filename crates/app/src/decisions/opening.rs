@@ -47,7 +47,7 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
         held.get_or_insert(done);
         desk.enter(Phase::Opening { done, of });
     };
-    let mut state = match State::open(&reader, &start.folder, progress).map_err(text)? {
+    let mut state = match State::open(&reader, Some(&journal.readers()), &start.folder, progress).map_err(text)? {
         Some(state) => activated(state, &mut journal, start, change, definition)?,
         None => begun(&mut journal, start, &change, definition)?,
     };

@@ -43,7 +43,7 @@ pub fn start(desk: Weak<Desk>, mut last: u64, entries: u64) -> io::Result<()> {
 
 fn refreshed(desk: &Desk) -> Result<u64, FoldError> {
     let folder = &desk.folder;
-    let state = desk.read(|reader| State::open(reader, folder, |_, _| {}))?;
+    let state = desk.read(|reader| State::open(reader, None, folder, |_, _| {}))?;
     let Some(state) = state else { return Ok(0) };
     if matches!(*desk.phase(), Phase::Open(_)) {
         state.write_snapshot(folder, &folder.snapshot())?;

@@ -1,0 +1,70 @@
+//! The journal read, and its transactions understood, on a thread of its own while the fold works on those before: a start takes half as long.
+
+use std::panic::resume_unwind;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use assay_domain::Schema;
+use assay_journal::{Entry, Kind, Reader};
+
+use super::fold::{FoldError, Said, said};
+
+/// Entries that are handed over at once.
+const STEP: u64 = 1_000;
+/// Steps that may wait for the fold.
+const WAITING: usize = 8;
+
+/// An entry that the fold has not come to.
+pub struct Ahead {
+    /// The entry, without its body where that was understood.
+    pub entry: Entry,
+    /// What it says of a transaction, where it does.
+    pub said: Option<Said>,
+}
+
+/// Reads what comes after one entry, up to another, by a definition's columns, and lets `fold` have it in order, until it says `false`.
+pub fn read(
+    reader: Reader,
+    schema: &Schema,
+    after: u64,
+    last: u64,
+    mut fold: impl FnMut(Vec<Ahead>) -> Result<bool, FoldError>,
+) -> Result<(), FoldError> {
+    thread::scope(|scope| {
+        let (send, steps) = sync_channel(WAITING);
+        let reading = scope.spawn(move || read_all(&reader, schema, after, last, &send));
+        fold_all(steps, &mut fold)?;
+        reading.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Whoever reads stops when the receiver is gone.
+fn fold_all(steps: Receiver<Vec<Ahead>>, fold: &mut impl FnMut(Vec<Ahead>) -> Result<bool, FoldError>) -> Result<(), FoldError> {
+    for step in steps {
+        if !fold(step)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn read_all(reader: &Reader, schema: &Schema, after: u64, last: u64, send: &SyncSender<Vec<Ahead>>) -> Result<(), FoldError> {
+    let mut at = after;
+    while at < last {
+        let mut step = Vec::with_capacity(usize::try_from(STEP).unwrap_or_default());
+        reader.replay(at, STEP.min(last - at), |entry| -> Result<(), FoldError> {
+            let is_transaction = matches!(entry.kind, Kind::Transaction | Kind::Decision);
+            // What is wrong with one is told by the fold when it comes to it.
+            let said = is_transaction.then(|| said(entry, schema).ok()).flatten();
+            let body = if said.is_some() { "" } else { entry.body };
+            step.push(Ahead { entry: Entry { body, ..entry.clone() }.to_owned(), said });
+            Ok(())
+        })?;
+        let Some(newest) = step.last() else { break };
+        at = newest.entry.sequence;
+        if send.send(step).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
