@@ -45,7 +45,7 @@ class Box:
         self.run = Path(scratch) / "box"
         self.logs = Path(scratch) / "logs"
         self.started = {}
-        self.standins = self.image_uri = None
+        self.standins = self.image = self.image_uri = None
         self.signals = self.run / "signals"
         self.tools = self.run / "tools"
         self.signals.mkdir()

@@ -1,7 +1,9 @@
 """How do clients fare while the service changes under them? Sends one request again and again at a steady rate, whatever becomes
 of the answers, over connections that it keeps; on SIGTERM it says how every single one ended, as JSON.
 
-    load.py URL BODY-FILE REQUESTS-PER-SECOND
+    load.py URL BODY-FILE REQUESTS-PER-SECOND OPENING
+
+OPENING is what a good answer begins with. Where the body says NUMBER, each request says its own, six digits long.
 """
 
 import asyncio
@@ -9,7 +11,7 @@ import json
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from urllib.parse import urlsplit
 
 ANSWER_WITHIN_S = 5
@@ -17,18 +19,18 @@ LONGEST_RUN_S = 300  # It ends by itself then, whatever becomes of who started i
 
 
 class Load:
-    def __init__(self, url, body):
+    def __init__(self, url, body, opening):
         parts = urlsplit(url)
-        self.host, self.port = parts.hostname, parts.port or 80
-        self.request = (f"POST {parts.path} HTTP/1.1\r\nHost: {parts.hostname}\r\nContent-Type: application/json\r\n"
-                        f"Content-Length: {len(body)}\r\n\r\n").encode() + body
-        self.idle, self.ended, self.latencies, self.failures = [], Counter(), [], []
+        self.host, self.port, self.body, self.opening = parts.hostname, parts.port or 80, body, opening
+        self.head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.hostname}\r\nContent-Type: application/json\r\nContent-Length: "
+        self.idle, self.ended, self.latencies, self.failures = deque(), Counter(), [], []
         self.begun = time.monotonic()
 
-    async def one(self):
+    async def one(self, number):
         at = time.monotonic()
+        body = self.body.replace(b"NUMBER", b"%06d" % number)
         try:
-            how = await asyncio.wait_for(self.exchange(), ANSWER_WITHIN_S)
+            how = await asyncio.wait_for(self.exchange(f"{self.head}{len(body)}\r\n\r\n".encode() + body), ANSWER_WITHIN_S)
         except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, ValueError) as error:
             how = type(error).__name__
         self.ended[how] += 1
@@ -37,17 +39,26 @@ class Load:
         else:
             self.failures.append((round(at - self.begun, 2), how))
 
-    async def exchange(self):
-        reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection(self.host, self.port)
+    async def connection(self):
+        """The one that rested longest and is still open, or a new one."""
+        while self.idle:
+            reader, writer = self.idle.popleft()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection(self.host, self.port)
+
+    async def exchange(self, request):
+        reader, writer = await self.connection()
         kept = False
         try:
-            writer.write(self.request)
+            writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length:"))
             body = await reader.readexactly(length)
             status = head.split()[1]
             kept = "connection: close" not in head
-            return status if status != "200" or body.startswith(b'{"scores":[') else "200 without a score"
+            return status if status != "200" or body.startswith(self.opening) else "200 with another answer"
         finally:
             if kept:
                 self.idle.append((reader, writer))
@@ -63,14 +74,14 @@ class Load:
         }
 
 
-async def main(url, body, rate):
-    load = Load(url, body)
+async def main(url, body, rate, opening):
+    load = Load(url, body, opening)
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     under_way = set()
     number = 0
     while not stopped.is_set() and time.monotonic() - load.begun < LONGEST_RUN_S:
-        request = asyncio.create_task(load.one())
+        request = asyncio.create_task(load.one(number))
         under_way.add(request)
         request.add_done_callback(under_way.discard)
         number += 1
@@ -81,4 +92,4 @@ async def main(url, body, rate):
 
 if __name__ == "__main__":
     with open(sys.argv[2], "rb") as file:
-        asyncio.run(main(sys.argv[1], file.read(), float(sys.argv[3])))
+        asyncio.run(main(sys.argv[1], file.read(), float(sys.argv[3]), sys.argv[4].encode()))

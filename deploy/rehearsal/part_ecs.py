@@ -1,11 +1,8 @@
 """Does environment 2 run: two tasks behind a load balancer, replaced under load, rolled back, and restarted when one dies?"""
 
 import json
-import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 from botocore.exceptions import ClientError
 
@@ -15,12 +12,11 @@ from checks import check, figure, output, wait_until
 from clients import Keys, only_holders_are_answered
 from part_registry import log_in
 from strip import REMOVALS, strip, unasserted
+from under_load import RATE, SETTLED_S, Load
 
 STACK = "fraud-run"
 TEMPLATE = "deploy/vpc-ml/cloudacademy.vpc.ml.ecs.yaml"
 PARAMETER = "/fraud-detection/image-uri"
-RATE = 200  # Requests a second.
-SETTLED_S = 2  # How long the load runs before and after what is looked at.
 
 
 def rehearse(box):
@@ -135,35 +131,9 @@ class Service:
             return True
 
 
-class Load:
-    """RATE requests a second to the service's own address, while the body of `with` runs; `said` then tells how they ended."""
-
-    def __init__(self, service):
-        self.url = f"http://{service.outputs['LoadBalancerDnsName']}/predict"
-        self.transaction = service.box.repository / "deploy/vpc-ml/fraudtest.json"
-        self.said = None
-
-    def __enter__(self):
-        program = Path(__file__).parent / "load.py"
-        self.process = subprocess.Popen([sys.executable, str(program), self.url, str(self.transaction), str(RATE)],
-                                        stdout=subprocess.PIPE, text=True)
-        time.sleep(SETTLED_S)
-        return self
-
-    def __exit__(self, kind, *_):
-        if kind is None:
-            time.sleep(SETTLED_S)
-        self.process.send_signal(signal.SIGTERM)
-        self.said = json.loads(self.process.communicate(timeout=30)[0])
-
-    def failed(self):
-        return self.said["requests"] - self.said["ended"].get("200", 0)
-
-    def text(self):
-        said = self.said
-        failures = {how: count for how, count in said["ended"].items() if how != "200"}
-        return (f"{said['requests']} requests, {self.failed()} failed{f' ({failures})' if failures else ''}, "
-                f"p50 {said['p50_ms']} ms, p99 {said['p99_ms']} ms, longest {said['longest_ms']} ms")
+def load(service):
+    """Clients at the service's own address."""
+    return Load(f"http://{service.outputs['LoadBalancerDnsName']}/predict", service.box.repository / "deploy/vpc-ml/fraudtest.json")
 
 
 def runs(service, uri):
@@ -218,14 +188,14 @@ def rolls_over(service, uri):
     with check(f"a new image and an update of the stack replace both tasks under {RATE} requests a second", vital=True) as note:
         newer = variant(service.box, uri, "newer", "LABEL rehearsal=newer")
         before = set(service.containers())
-        with Load(service) as load:
+        with load(service) as clients:
             service.deploy(newer)
             wait_until(lambda: service.steady(newer) and not before & set(service.containers()), 90,
                        "two tasks of the new image run, and none of the old one")
         service.wait_for_stack("UPDATE_COMPLETE")
-        note(load.text())
-        figure(f"rolling update under {RATE} req/s", "0 failed requests", load.text())
-        assert load.failed() == 0, f"{load.said['ended']}, {load.said['failures']}"
+        note(clients.text())
+        figure(f"rolling update under {RATE} req/s", "0 failed requests", clients.text())
+        clients.nothing_failed()
     service.good = newer
 
 
@@ -233,30 +203,30 @@ def rolls_back(service):
     with check("an image that does not start is rolled back, and the service answers all the while", vital=True) as note:
         bad = variant(service.box, service.good, "bad", 'CMD ["serve", "--model", "/absent.model", "--bind", "0.0.0.0:5000", "--insecure"]')
         before = set(service.containers())
-        with Load(service) as load:
+        with load(service) as clients:
             service.deploy(bad)
             wait_until(lambda: any("circuit breaker" in event["message"] for event in service.described()["events"]), 90,
                        "the circuit breaker says that it was triggered")
             wait_until(lambda: service.settled(service.good), 90, "the service runs the image from before again")
-        note(load.text())
+        note(clients.text())
         assert before <= set(service.containers()), "a good task was stopped"
-        assert load.failed() == 0, f"{load.said['ended']}, {load.said['failures']}"
-        figure("bad image", "circuit breaker rolls back, service keeps answering", f"rolled back; {load.text()}")
+        clients.nothing_failed()
+        figure("bad image", "circuit breaker rolls back, service keeps answering", f"rolled back; {clients.text()}")
     service.ssm.put_parameter(Name=PARAMETER, Value=service.good, Type="String", Overwrite=True)
 
 
 def loses_a_task(service):
     with check(f"a task that is killed under {RATE} requests a second is replaced, and the other answers meanwhile") as note:
         victim = service.containers()[0]
-        with Load(service) as load:
+        with load(service) as clients:
             begun = time.monotonic()
             output("docker", "kill", victim)
             wait_until(lambda: replaced(service, victim), 60, "two tasks run and get requests again")
             seconds = time.monotonic() - begun
-        note(f"{load.text()}; two tasks again after {seconds:.1f} s")
-        figure(f"a task killed under {RATE} req/s", "(no figure asked)", f"{load.text()}; two tasks again after {seconds:.1f} s")
-        last = max((at for at, _ in load.said["failures"]), default=0)
-        assert load.failed() <= RATE, f"{load.said['ended']}"
+        note(f"{clients.text()}; two tasks again after {seconds:.1f} s")
+        figure(f"a task killed under {RATE} req/s", "(no figure asked)", f"{clients.text()}; two tasks again after {seconds:.1f} s")
+        last = max((at for at, _ in clients.said["failures"]), default=0)
+        assert clients.failed() <= RATE, f"{clients.said['ended']}"
         assert last < SETTLED_S + 5, f"requests still failed {last - SETTLED_S:.1f} s after the task was killed"
 
 

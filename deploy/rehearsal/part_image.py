@@ -61,6 +61,7 @@ def prepare(box):
 def build(box):
     with open(box.logs / "image.log", "w") as log:
         output("deploy/image/build", IMAGE, cwd=box.repository, log=log, timeout=3600)
+    box.image = IMAGE
 
 
 def content():

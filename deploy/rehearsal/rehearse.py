@@ -11,7 +11,7 @@ from box import Box
 
 # The machine of environment 1 comes first, while nothing else takes the processor; what it does afterwards is mostly waiting, and
 # goes on beside the other parts.
-PARTS = ["registry", "ec2", "image", "buildspec", "ecs"]
+PARTS = ["registry", "ec2", "units", "image", "sagemaker", "buildspec", "ecs"]
 
 
 def main(repository, scratch, asked):
