@@ -55,8 +55,14 @@ def compare(connection, engine, definition, history, features):
     kinds = {row[0]: row[1] for row in connection.execute("DESCRIBE theirs").fetchall()}
     # What is a value of some transaction as it is must be that value to the last bit.
     picked = re.findall(r"^ *(?:min|max|first_value|lag)\((?:(?! OVER ).)*\) OVER (?:\w+|\([^()]*\)) +AS (\w+),?$", sql, re.M)
+    # A sum that is kept up by adding what enters a window and taking away what leaves it.
+    features = re.findall(r"(.*?) AS (\w+),?$", select[: select.rindex("\nFROM")], re.M | re.S)
+    sliding = [name for feature, name in features if re.search(r"\b(sum|avg|stddev_samp)\(", feature)]
     report = []
     for column in columns:
+        if kinds[column] == "VARCHAR":
+            report.append(compare_texts(connection, column))
+            continue
         pairs = connection.execute(
             f'SELECT CAST(o."{column}" AS DOUBLE) AS ours, CAST(t."{column}" AS DOUBLE) AS theirs'
             " FROM ours o JOIN theirs t ON o.transaction_id = t.id_ ORDER BY t.id_"
@@ -71,12 +77,21 @@ def compare(connection, engine, definition, history, features):
                 "column": column,
                 "rows": len(ours),
                 "exact": "DOUBLE" not in kinds[column] or column in picked,
+                "sliding": column in sliding,
                 "differing": int(differs.sum()),
                 "worst": float("1e300") if one_is_null else worst,
                 "distinct": len(numpy.unique(theirs)),
             }
         )
     return {"columns": report}
+
+
+def compare_texts(connection, column):
+    rows, differing, distinct = connection.execute(
+        f'SELECT count(*), count(*) FILTER (WHERE o."{column}" IS DISTINCT FROM t."{column}"), count(DISTINCT t."{column}")'
+        " FROM ours o JOIN theirs t ON o.transaction_id = t.id_"
+    ).fetchone()
+    return {"column": column, "rows": rows, "exact": True, "sliding": False, "differing": differing, "worst": 0.0, "distinct": distinct}
 
 
 # The rows of docs/features.md by their first cells: what is asked, what DuckDB says, and what DataFusion says, a list where they say it of several
