@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 /// Rows of a table that is written.
-const PIECE_ROWS: usize = 65_536;
+pub const PIECE_ROWS: usize = 65_536;
 
 /// Why a table holds no transactions as the definition describes them.
 #[derive(Debug, Error, PartialEq)]

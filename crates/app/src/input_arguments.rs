@@ -19,7 +19,7 @@ pub struct InputArguments {
     #[arg(long, value_name = "HEX")]
     sha256: Option<String>,
 
-    /// Megabytes that a table may take in memory [default: what the machine has free].
+    /// Megabytes that a table, and what a definition makes of it, may take in memory [default: what the machine has free].
     #[arg(long, value_name = "MB")]
     memory_limit: Option<u64>,
 

@@ -117,6 +117,23 @@ fn transactions_that_are_not_what_the_definition_says_are_refused_with_row_and_c
 }
 
 #[test]
+fn windows_that_need_more_memory_than_there_is_are_refused_before_they_are_worked_out() {
+    let place = Workplace::new();
+    place.write("cards.sql", DEFINITION);
+    // Some 11,000 transactions: their table takes half of a megabyte, their windows and features more than the rest.
+    place.run(&["simulate", "--customers", "100", "--days", "60", "--out", "cards.parquet"]);
+    let features = ["features", "cards.sql", "cards.parquet", "-o", "features.parquet", "--memory-limit"];
+    let learns = ["train", "--definition", "cards.sql", "cards.parquet", "--out", "cards.model", "--memory-limit", "1"];
+    for words in [&[&features[..], &["1"]].concat()[..], &learns] {
+        let sentence = place.refused(words);
+        for part in ["cards.parquet", "their windows and features about", "more than the limit of 1.0 MB", "--memory-limit"] {
+            assert!(sentence.contains(part), "{part:?} is not in: {sentence}");
+        }
+    }
+    place.run(&[&features[..], &["4"]].concat());
+}
+
+#[test]
 fn a_definition_that_cannot_be_read_is_refused_before_anything_is_written() {
     let place = Workplace::new();
     place.write("cards.csv", CARDS);

@@ -169,6 +169,38 @@ fn what_may_not_enter_is_refused_with_its_row_and_nothing_is_written() {
 }
 
 #[test]
+fn what_has_not_happened_yet_is_refused_with_its_row_and_column() {
+    let place = Workplace::new();
+    let payments = history(&place);
+    let ahead = |seconds: i64| moment(jiff::Timestamp::now().as_microsecond() + seconds * assay_domain::time::SECOND);
+    let imports = |column: &str, number: usize, at: &str| {
+        let mut rows: Vec<String> = csv(&payments[..20]).lines().map(str::to_owned).collect();
+        let place_of = rows[0].split(',').position(|name| name.eq_ignore_ascii_case(column)).unwrap();
+        let mut cells: Vec<&str> = rows[number].split(',').collect();
+        cells[place_of] = at;
+        rows[number] = cells.join(",");
+        place.write("history.csv", rows.join("\n"));
+    };
+    let of_labels = [&IMPORT[..], &["--learnt", "learnt"]].concat();
+    for at in ["2099-01-01T00:00:00Z", &ahead(3_600)] {
+        imports("tx_datetime", 7, at);
+        let sentence = place.refused(&IMPORT);
+        assert!(sentence.contains("row 7: `tx_datetime` is further ahead of this machine's clock"), "{sentence}");
+        assert!(sentence.contains("300 seconds of max_skew") && !sentence.contains(at), "{sentence}");
+        imports("learnt", 9, at);
+        let sentence = place.refused(&of_labels);
+        assert!(sentence.contains("row 9: `learnt` is further ahead of this machine's clock"), "{sentence}");
+    }
+    // Clocks that differ a little are not in the way; a definition may allow them more.
+    imports("tx_datetime", 7, &ahead(60));
+    assert_eq!(import(&place, &[])["transactions"], 20);
+    place.write("ledger.sql", SQL.replace("label_delay", "max_skew = '2 hours', label_delay"));
+    imports("learnt", 9, &ahead(3_600));
+    std::fs::remove_dir_all(place.path("data")).unwrap();
+    assert_eq!(import(&place, &["--learnt", "learnt"])["labels"], 20);
+}
+
+#[test]
 fn what_the_journal_has_is_not_changed_by_an_import() {
     let ledger = Ledger::new();
     let place = &ledger.place;

@@ -18,17 +18,18 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cards")
 }
 
-/// Engines, and how far from ours their numbers may be: DuckDB's sums round at every step, ours once; DataFusion's also take out again what
-/// leaves a window, which costs more digits.
-const ENGINES: [(&str, f64); 2] = [("duckdb", 1e-9), ("datafusion", 1e-6)];
+/// Engines, and how far from ours their numbers may be: their sums round at every step, ours once.
+const ENGINES: [(&str, f64); 2] = [("duckdb", 1e-9), ("datafusion", 1e-9)];
+/// DataFusion adds what enters a window to its sum and takes away what leaves it, each time rounded: what is left of large amounts that have
+/// gone stays in it, and is more than 1e-9 of a small sum. What it works out anew is held as near as everything else.
+const SLIDING_IN_DATAFUSION: f64 = 1e-6;
 
-/// The history without payments that share a key and an instant with an earlier one.
-fn untied(place: &Workplace, history: &Path) -> u64 {
+/// The history without payments that share a customer, a terminal or another key and an instant with an earlier one.
+fn untied(place: &Workplace, history: &Path, other_keys: &[&str]) -> u64 {
     let out = place.path("untied.parquet");
-    let kept =
-        ask("features.py", &[Path::new("untie"), history, &out, Path::new("customer_id"), Path::new("terminal_id")])["rows"]
-            .as_u64();
-    kept.unwrap()
+    let keys = ["customer_id", "terminal_id"].iter().chain(other_keys).map(Path::new);
+    let words: Vec<&Path> = [Path::new("untie"), history, &out].into_iter().chain(keys).collect();
+    ask("features.py", &words)["rows"].as_u64().unwrap()
 }
 
 /// Our features of the history without ties, against those of engines.
@@ -46,7 +47,9 @@ fn compare(place: &Workplace, definition: &Path, history: &str, rows: u64, engin
         assert!(columns.len() > 10);
         for column in columns {
             assert_eq!(column["rows"].as_u64(), Some(rows), "{engine}: {column}");
-            assert!(number(&column["worst"]) <= *apart, "{engine}: {column}");
+            let slides = *engine == "datafusion" && column["sliding"] == true;
+            let apart = if slides { SLIDING_IN_DATAFUSION } else { *apart };
+            assert!(number(&column["worst"]) <= apart, "{engine}: {column}");
             assert!(column["exact"] != true || column["differing"] == 0, "{engine}: {column}");
         }
     }
@@ -57,9 +60,19 @@ fn all_that_a_definition_may_say_is_what_duckdb_says() {
     let place = Workplace::new();
     place.run(&["simulate", "--customers", "300", "--days", "45", "--out", "cards.parquet"]);
     let wide = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles/wide.sql");
-    let rows = untied(&place, &place.path("cards.parquet"));
+    let rows = untied(&place, &place.path("cards.parquet"), &[]);
     // DataFusion takes frames in one unit alone; `make scale` respells them for it.
     check(&place, &wide, rows, &ENGINES[..1]);
+}
+
+/// Where engines agree on it; docs/features.md says where they do not.
+#[test]
+fn texts_and_seconds_are_what_engines_say() {
+    let place = Workplace::new();
+    place.write("random.csv", Random(Xoshiro256PlusPlus::seed_from_u64(40)).history(4_000));
+    let rows = untied(&place, &place.path("random.csv"), &[]);
+    assert!(rows > 2_000, "{rows} rows are left");
+    check(&place, &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles/texts.sql"), rows, &ENGINES);
 }
 
 /// Zones whose clocks went on and back in every way: by half an hour, at midnight, across the date line, all of their days late.
@@ -117,7 +130,7 @@ CREATE VIEW features AS SELECT\n{}\nFROM transactions;\n",
 fn the_example_definitions_make_of_simulated_cards_what_engines_say() {
     let place = Workplace::new();
     place.run(&["simulate", "--customers", "200", "--days", "90", "--out", "cards.parquet"]);
-    let rows = untied(&place, &place.path("cards.parquet"));
+    let rows = untied(&place, &place.path("cards.parquet"), &[]);
     for definition in ["handbook.sql", "cards.sql"] {
         check(&place, &examples().join(definition), rows, &ENGINES);
     }
@@ -129,7 +142,7 @@ fn the_handbooks_features_of_its_own_history_are_what_engines_say() {
     let history = std::env::var_os("ASSAY_SHARED").map_or_else(beside, PathBuf::from).join("data/handbook-transactions.parquet");
     if history.is_file() {
         let place = Workplace::new();
-        let rows = untied(&place, &history);
+        let rows = untied(&place, &history, &[]);
         // In five months DataFusion's means drift away by more than a ten-thousandth: what leaves a window takes its rounding with it.
         check(&place, &examples().join("handbook.sql"), rows, &ENGINES[..1]);
     } else {
@@ -137,26 +150,24 @@ fn the_handbooks_features_of_its_own_history_are_what_engines_say() {
     }
 }
 
-#[test]
-fn what_the_documentation_says_of_engines_is_what_they_say() {
-    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/features.md");
-    let report = ask("features.py", &[Path::new("differences"), &guide]);
-    assert!(report["rows"].as_u64().unwrap() >= 10);
-    assert_eq!(report["wrong"], serde_json::json!([]));
-}
-
-/// Definitions made at random, each of many features; the seed is the number of the definition.
+/// Histories and definitions made at random, each of many features; the seed is the number of both.
 #[test]
 fn definitions_made_at_random_are_what_engines_say() {
     let place = Workplace::new();
-    place.run(&["simulate", "--customers", "80", "--days", "30", "--seed", "7", "--out", "cards.parquet"]);
-    let rows = untied(&place, &place.path("cards.parquet"));
     for seed in 0..6 {
+        let mut random = Random(Xoshiro256PlusPlus::seed_from_u64(seed));
+        place.write("random.csv", random.history(2_500));
+        let rows = untied(&place, &place.path("random.csv"), &["merchant"]);
+        assert!(rows > 1_000, "{rows} rows are left");
         let name = format!("random-{seed}.sql");
-        place.write(&name, Random(Xoshiro256PlusPlus::seed_from_u64(seed)).definition());
+        place.write(&name, random.definition());
         check(&place, &place.path(&name), rows, &ENGINES);
     }
 }
+
+/// Texts that every engine makes large and small letters of in the same way.
+const MERCHANTS: [&str; 14] =
+    ["Café", "CAFÉ", "café", "ÉCOLE", "école", "Ñandú", "ñandú", "Ωmega", "kΩ", "Zürich", "Łódź", "kava", "Été à la mer", "a_b"];
 
 /// SQL by chance. Standard deviations are not in it: DataFusion's are what is left of large squares.
 struct Random(Xoshiro256PlusPlus);
@@ -166,15 +177,38 @@ impl Random {
         self.0.next_u64() % bound
     }
 
-    fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
+    }
+
+    /// Transactions in bursts and after pauses, of few or many keys; whatever may be NULL sometimes is.
+    fn history(&mut self, rows: u64) -> String {
+        let mut text = "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,MERCHANT,TX_FRAUD\n".to_owned();
+        let (customers, terminals, missing) = (4 + self.below(60), 2 + self.below(40), 3 + self.below(20));
+        let mut seconds = 1_522_540_800;
+        for id in 0..rows {
+            let longest = self.one_of(&[5, 5, 5, 900, 900, 900, 900, 40_000]);
+            seconds += i64::try_from(self.below(longest)).unwrap();
+            let terminal = if self.known(missing) { self.below(terminals).to_string() } else { String::new() };
+            let most = self.one_of(&[20_000, 20_000, 20_000, 1_000_000]);
+            let amount = if self.known(missing) { (self.below(most) as f64 / 100.0).to_string() } else { String::new() };
+            let merchant = if self.known(missing) { self.one_of(&MERCHANTS) } else { "" };
+            let (customer, fraud) = (self.below(customers), u8::from(self.below(12) == 0));
+            writeln!(text, "{id},{},{customer},{terminal},{amount},{merchant},{fraud}", moment(seconds)).unwrap();
+        }
+        text
+    }
+
+    /// Whether a value is known, of which one in `missing` is not.
+    fn known(&mut self, missing: u64) -> bool {
+        self.below(missing) > 0
     }
 
     fn definition(&mut self) -> String {
         let features: Vec<String> = (0..30).map(|number| format!("  {} AS f{number}", self.feature())).collect();
         format!(
             "CREATE TABLE transactions (transaction_id BIGINT PRIMARY KEY, tx_datetime TIMESTAMP NOT NULL, customer_id BIGINT NOT NULL,
-  terminal_id BIGINT NOT NULL, tx_amount DOUBLE NOT NULL, tx_fraud BOOLEAN)
+  terminal_id BIGINT, tx_amount DOUBLE, merchant TEXT, tx_fraud BOOLEAN)
   WITH (event_time = 'tx_datetime', label = 'tx_fraud', label_delay = '2 days');
 CREATE VIEW features AS SELECT
 {}
@@ -185,6 +219,9 @@ FROM transactions;
     }
 
     fn feature(&mut self) -> String {
+        if self.below(6) == 0 {
+            return self.of_text();
+        }
         let aggregate = self.aggregate();
         match self.below(6) {
             0 => format!("coalesce({aggregate}, 0)"),
@@ -192,6 +229,30 @@ FROM transactions;
             2 => format!("{aggregate} + tx_amount"),
             3 => format!("({aggregate} IS NULL)"),
             _ => aggregate,
+        }
+    }
+
+    fn of_text(&mut self) -> String {
+        let text = self.text();
+        let keys = self.one_of(&["customer_id", "terminal_id", "merchant", "customer_id, merchant"]);
+        let partition = format!("PARTITION BY {keys} ORDER BY tx_datetime");
+        let week = "RANGE BETWEEN INTERVAL '604800 seconds' PRECEDING AND CURRENT ROW";
+        match self.below(6) {
+            0 => text,
+            1 => format!("lag({text}, {}) OVER ({partition})", 1 + self.below(3)),
+            2 => format!("first_value({text}) OVER ({partition} {week})"),
+            3 => format!("count(DISTINCT {text}) OVER ({partition} {week})"),
+            4 => format!("CASE WHEN {} THEN {text} ELSE 'none' END", self.condition()),
+            _ => format!("({text} < '{}')", self.one_of(&MERCHANTS)),
+        }
+    }
+
+    fn text(&mut self) -> String {
+        match self.below(4) {
+            0 => "upper(merchant)".into(),
+            1 => "lower(merchant)".into(),
+            2 => format!("nullif(merchant, '{}')", self.one_of(&MERCHANTS)),
+            _ => "merchant".into(),
         }
     }
 
@@ -229,20 +290,24 @@ FROM transactions;
     }
 
     fn argument(&mut self) -> String {
-        match self.below(5) {
+        match self.below(6) {
             0 => format!("nullif(terminal_id % {}, 0)", 2 + self.below(5)),
             1 => format!("CASE WHEN {} THEN tx_amount END", self.condition()),
             2 => format!("tx_amount * {} - 7.5", 1 + self.below(9)),
             3 => format!("extract({} FROM tx_datetime)", self.one_of(&["hour", "minute", "second", "day"])),
+            4 => format!("length({})", self.text()),
             _ => "tx_amount".into(),
         }
     }
 
     fn condition(&mut self) -> String {
-        match self.below(4) {
+        match self.below(7) {
             0 => format!("tx_amount > {}", self.below(120)),
             1 => format!("tx_amount BETWEEN {} AND {}", self.below(40), 40 + self.below(80)),
             2 => format!("terminal_id % 3 IN ({}, 2)", self.below(2)),
+            3 => format!("{} LIKE '{}'", self.text(), self.one_of(&["%a%", "Ca%", "_a%", "%É", "kΩ", "%ó%"])),
+            4 => format!("merchant ILIKE '{}'", self.one_of(&["é%", "%ÑAND%", "_ω%", "____", "%Ź"])),
+            5 => format!("coalesce(terminal_id, {}) IS DISTINCT FROM 3", self.below(5)),
             _ => format!("NOT extract(hour FROM tx_datetime) < {}", self.below(24)),
         }
     }

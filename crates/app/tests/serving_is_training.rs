@@ -53,7 +53,7 @@ fn check(definition: &Definition, history: &Path) {
     let columns = columns(definition, history);
     let schema = &definition.plan.schema;
     let label = schema.label.unwrap();
-    let folded = fold(&definition.plan, &columns, &|_, _| ());
+    let folded = fold(&definition.plan, &columns, &|_, _| ()).unwrap();
     let order = folded.order().to_vec();
     let values = |row: u32| columns.iter().map(|column| column.value(row as usize)).collect::<Vec<Value>>();
     let time = |row: u32| match columns[schema.event_time].value(row as usize) {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use assay_domain::columns::{NULL_CODE, NULL_INTEGER};
 use assay_domain::{Column, Schema, Type, Value};
 use rayon::prelude::*;
+use thiserror::Error;
 
 use crate::expression::{Expression, Row};
 use crate::history::{Event, History, Layout};
@@ -26,10 +27,25 @@ pub struct Folded<'a> {
     answers: Vec<Answers>,
 }
 
+/// Why a history is not gone through; its text is one sentence.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum FoldError {
+    /// Rows are numbered in 32 bits.
+    #[error(
+        "there are {rows} transactions, and at most {most} can be gone through at once; leave out the oldest, which no window reaches, or \
+         have Spark run the same SELECT (docs/scale.md)",
+        most = u32::MAX
+    )]
+    TooManyRows {
+        /// How many there are.
+        rows: usize,
+    },
+}
+
 /// Goes through a history with a column per column of the schema. `step` is told how many rows of all are done.
-pub fn fold<'a>(plan: &'a Plan, columns: &'a [Column], step: &(dyn Fn(u64, u64) + Sync)) -> Folded<'a> {
+pub fn fold<'a>(plan: &'a Plan, columns: &'a [Column], step: &(dyn Fn(u64, u64) + Sync)) -> Result<Folded<'a>, FoldError> {
     let Column::Timestamp(times) = &columns[plan.schema.event_time] else { unreachable!("the event time is a timestamp") };
-    let rows = u32::try_from(times.len()).expect("a history has less than 2^32 rows");
+    let rows = numbered(times.len())?;
     let mut order: Vec<u32> = (0..rows).collect();
     if !times.is_sorted() {
         order.par_sort_by_key(|&row| times[row as usize]);
@@ -39,7 +55,35 @@ pub fn fold<'a>(plan: &'a Plan, columns: &'a [Column], step: &(dyn Fn(u64, u64) 
     let total = u64::from(rows) * plan.partitions.len() as u64;
     let tell = |rows: u32| step(done.fetch_add(rows.into(), Ordering::Relaxed) + u64::from(rows), total);
     let answers = (0..plan.partitions.len()).into_par_iter().map(|partition| history.answers(plan, partition, &tell)).collect();
-    Folded { plan, history, answers }
+    Ok(Folded { plan, history, answers })
+}
+
+fn numbered(rows: usize) -> Result<u32, FoldError> {
+    u32::try_from(rows).map_err(|_| FoldError::TooManyRows { rows })
+}
+
+/// Bytes that [`fold`] needs per transaction beside its columns: its place in the order and, for each partition, its place among the events of
+/// keys, its event, and what windows tell of it. What is kept per key comes on top.
+pub fn bytes_per_row(plan: &Plan) -> usize {
+    let of_partition = |partition: usize| {
+        let layout = layout(plan, partition, &aggregates_of(plan, partition));
+        let words = |argument: &Argument| labels(argument).count() * if argument.kind == Type::Text { 2 } else { 1 };
+        let event = EVENT_HEAD + layout.brought().map(words).sum::<usize>();
+        // What tells keys apart is gone before there are events.
+        let words = layout.answers() + event.max(plan.partitions[partition].columns.len());
+        size_of::<u32>() + words * size_of::<u64>()
+    };
+    size_of::<u32>() + (0..plan.partitions.len()).map(of_partition).sum::<usize>()
+}
+
+/// Places of the aggregates that look at a partition.
+fn aggregates_of(plan: &Plan, partition: usize) -> Vec<usize> {
+    (0..plan.aggregates.len()).filter(|&place| plan.aggregates[place].partition == partition).collect()
+}
+
+fn layout(plan: &Plan, partition: usize, mine: &[usize]) -> Layout {
+    let asked: Vec<_> = mine.iter().map(|&place| plan.aggregates[place].clone()).collect();
+    Layout::new(&plan.partitions[partition], &asked, plan.schema.label, plan.schema.max_lateness)
 }
 
 /// A history in the order of its events.
@@ -64,15 +108,12 @@ struct Answers {
 
 impl Transactions<'_> {
     fn answers(&self, plan: &Plan, partition: usize, tell: &(impl Fn(u32) + Sync)) -> Answers {
-        let mine: Vec<usize> =
-            (0..plan.aggregates.len()).filter(|&place| plan.aggregates[place].partition == partition).collect();
-        let asked: Vec<_> = mine.iter().map(|&place| plan.aggregates[place].clone()).collect();
-        let description = &plan.partitions[partition];
-        let layout = Layout::new(description, &asked, self.schema.label, self.schema.max_lateness);
+        let mine = aggregates_of(plan, partition);
+        let layout = layout(plan, partition, &mine);
         let mut texts = Texts::new();
         let arguments: Vec<(&Argument, Known)> =
             layout.brought().map(|argument| (argument, self.known(argument, &mut texts))).collect();
-        let keys = self.by_key(&description.columns, &arguments);
+        let keys = self.by_key(&plan.partitions[partition].columns, &arguments);
         let width = layout.answers();
         let mut words = vec![NULL; width * self.order.len()];
         // Pieces of whole keys, of about as many transactions each.
@@ -370,5 +411,19 @@ fn whole(value: &Value) -> i64 {
     match *value {
         Value::Integer(number) | Value::Timestamp(number) | Value::Interval(number) => number,
         _ => NULL_INTEGER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_rows_than_can_be_numbered_are_refused_in_a_sentence() {
+        let most = u32::MAX as usize;
+        assert_eq!(numbered(most), Ok(u32::MAX));
+        let refused = numbered(most + 1).unwrap_err();
+        assert_eq!(refused, FoldError::TooManyRows { rows: most + 1 });
+        assert!(refused.to_string().starts_with("there are 4294967296 transactions, and at most 4294967295 can be"), "{refused}");
     }
 }

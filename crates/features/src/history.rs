@@ -660,29 +660,34 @@ mod tests {
     use crate::plan::word;
     use assay_domain::Value;
 
-    /// One card that pays once a second for ever: the last three are what its windows see.
-    #[test]
-    fn a_key_with_more_events_than_the_limit_forgets_the_oldest() {
+    /// What windows tell of the last of so many payments of one card, whose amounts go down to 1, and how many of them are remembered.
+    fn paid_again_and_again(most: usize, payments: u32) -> ([u64; 4], usize) {
         let argument = Argument { expression: Expression::Column(0), kind: Type::Double, of_label: false, never_null: false };
         let frame = Frame { start: i64::MAX / 4, end: 0 };
         let partition = Partition { columns: vec![0], arguments: vec![argument], frames: vec![frame], kept: 0 };
         let measures = [Measure::Rows, Measure::Sum, Measure::Greatest, Measure::First];
         let asked = measures.map(|measure| Aggregate { partition: 0, frame: 0, measure, argument: 0, kind: Type::Double });
-        let layout = Layout { most: 3, ..Layout::new(&partition, &asked, None, 0) };
+        let layout = Layout { most, ..Layout::new(&partition, &asked, None, 0) };
         let (mut history, mut state) = (History::new(), vec![0; layout.state_words()]);
         let mut answers = [0; 4];
-        for time in 0..100 {
-            let amount = word(&Value::Double(100.0 - f64::from(time)), |_| NULL);
-            history.observe(
-                &layout,
-                &mut state,
-                &Event { time: time.into(), fraud: false, id: 0, words: &[amount] },
-                &mut answers,
-            );
+        for time in 0..payments {
+            let amount = word(&Value::Double(f64::from(payments - time)), |_| NULL);
+            let event = Event { time: time.into(), fraud: false, id: 0, words: &[amount] };
+            history.observe(&layout, &mut state, &event, &mut answers);
         }
-        // The current one, 1, and those still remembered when it came: 2, 3 and 4.
-        assert_eq!(integer(answers[0]), 4);
-        assert_eq!([1, 2, 3].map(|place| f64::from_bits(answers[place])), [10.0, 4.0, 4.0]);
-        assert_eq!(history.events(&layout), 3);
+        (answers, history.events(&layout))
+    }
+
+    /// The real limit too: ten million take seconds, however many are in the window.
+    #[test]
+    fn a_key_with_more_events_than_the_limit_forgets_the_oldest() {
+        for (most, payments) in [(3, 100), (MAX_EVENTS, 10_000_100)] {
+            let (answers, remembered) = paid_again_and_again(most, payments);
+            // The current one, of 1, and those still remembered when it came: of 2 and more.
+            let seen = most as f64 + 1.0;
+            assert_eq!(integer(answers[0]) as f64, seen);
+            assert_eq!([1, 2, 3].map(|place| f64::from_bits(answers[place])), [seen * (seen + 1.0) / 2.0, seen, seen]);
+            assert_eq!(remembered, most);
+        }
     }
 }

@@ -342,7 +342,7 @@ proptest! {
         let turn = usize::try_from(shuffled % arrivals.len() as u64).unwrap();
         arrivals.rotate_left(turn);
         let columns = columns(&arrivals);
-        let folded = fold(&definition.plan, &columns, &|_, _| ());
+        let folded = fold(&definition.plan, &columns, &|_, _| ()).unwrap();
         let all = folded.features(0..arrivals.len());
         let mut features = Features::new(definition.clone());
         for (place, &row) in folded.order().iter().enumerate() {

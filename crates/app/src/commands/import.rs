@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 
 use assay_domain::columns::NULL_INTEGER;
+use assay_domain::time::SECOND;
 use assay_domain::{Column, Schema, Value, card_data};
 use assay_features::Definition;
 use assay_journal::{Journal, JournalError, Kind, NewEntry, Reader};
@@ -74,7 +75,15 @@ struct Imported {
 struct Past<'a> {
     definition: &'a Definition,
     columns: Vec<Column>,
-    learnt: Option<Vec<i64>>,
+    learnt: Option<Moments>,
+    /// When it is written, after which nothing of it can have happened.
+    now: i64,
+}
+
+/// The moments at which labels were learnt, and the column that says so.
+struct Moments {
+    column: String,
+    of_rows: Vec<i64>,
 }
 
 /// Something that happened in it: its time; transactions before labels; the row.
@@ -127,11 +136,14 @@ fn read<'a>(arguments: &Import, definition: &'a Definition) -> Result<Past<'a>, 
         Some(_) if schema.label.is_none() => {
             return Err("the definition names no label, so there is none to learn: write label = '…' into WITH".into());
         }
-        Some(name) => Some(history::moments(&table, name).map_err(|error| format!("{files}: {error}"))?),
+        Some(name) => {
+            let of_rows = history::moments(&table, name).map_err(|error| format!("{files}: {error}"))?;
+            Some(Moments { column: name.clone(), of_rows })
+        }
         None => None,
     };
     let columns = history::columns(table, schema).map_err(|error| format!("{files}: {error}"))?;
-    Ok(Past { definition, columns, learnt })
+    Ok(Past { definition, columns, learnt, now: clock::microseconds() })
 }
 
 fn import(arguments: &Import, past: &Past, steps: &Steps) -> Result<Imported, Failure> {
@@ -170,8 +182,10 @@ impl Past<'_> {
             let Value::Timestamp(at) = self.columns[self.schema().event_time].value(row) else {
                 return Err(of_row(row, "its event time is empty; every transaction has one"));
             };
+            self.has_happened(row, at, &self.schema().fields[self.schema().event_time].name)?;
             happenings.push(Happening { at, is_label: false, row });
             let (Some(learnt), Some(_)) = (self.learnt_at(row), self.fraud(row)) else { continue };
+            self.has_happened(row, learnt, self.learnt.as_ref().map_or("", |learnt| &learnt.column))?;
             if learnt < at {
                 return Err(of_row(row, "its label was learnt before it happened; correct the one moment or the other"));
             }
@@ -181,8 +195,22 @@ impl Past<'_> {
         Ok(happenings)
     }
 
+    /// A moment years ahead would be the newest of the journal, and every decision after it too late.
+    fn has_happened(&self, row: usize, at: i64, column: &str) -> Result<(), Failure> {
+        let most = self.schema().max_skew;
+        if at.saturating_sub(self.now) <= most {
+            return Ok(());
+        }
+        let seconds = most / SECOND;
+        let problem = format!(
+            "`{column}` is further ahead of this machine's clock than the {seconds} seconds of max_skew, so it has not happened; \
+             correct the history, or the clock"
+        );
+        Err(of_row(row, problem))
+    }
+
     fn learnt_at(&self, row: usize) -> Option<i64> {
-        self.learnt.as_ref().map(|learnt| learnt[row]).filter(|&learnt| learnt != NULL_INTEGER)
+        self.learnt.as_ref().map(|learnt| learnt.of_rows[row]).filter(|&learnt| learnt != NULL_INTEGER)
     }
 
     fn fraud(&self, row: usize) -> Option<bool> {
