@@ -92,61 +92,125 @@ fn scores_with(server: &Server) -> String {
     label.split_once('@').unwrap().0.to_owned()
 }
 
-#[test]
-fn a_hundred_swaps_under_load_fail_nothing_and_mix_nothing() {
-    let models = [forest_model(50, 31, 30), numbered(1)];
-    let folder = folder(&[("a", &models[0].1), ("b", &models[1].1)]);
-    let server = serve(folder.path(), Some("a"), &[]);
-    wait_for_state(&server, "b", "loaded");
+/// A body, and the scores that each of two models gives it.
+type Asked = (String, [Vec<f64>; 2]);
+
+/// Bodies of several sizes.
+fn asked_of(models: &[(Artifact, Vec<u8>); 2]) -> Vec<Asked> {
     let random = &mut Random(3);
-    let bodies: Vec<String> = [1, 2, 20].iter().map(|&rows| body(rows, random)).collect();
-    let expected: Vec<BTreeMap<&str, Vec<f64>>> = bodies
-        .iter()
-        .map(|body| {
-            let parsed: Value = serde_json::from_str(body).unwrap();
-            let rows = parsed["features"].as_array().unwrap();
-            let rows = if rows[0].is_array() { rows.clone() } else { vec![parsed["features"].clone()] };
-            let numbers = |row: &Value| row.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>();
-            let scores = |model: &Artifact| rows.iter().map(|row| model.probability(&numbers(row))).collect::<Vec<_>>();
-            [("a", scores(&models[0].0)), ("b", scores(&models[1].0))].into()
-        })
-        .collect();
+    let scored = |rows: usize| {
+        let body = body(rows, random);
+        let parsed: Value = serde_json::from_str(&body).unwrap();
+        let rows = parsed["features"].as_array().unwrap();
+        let rows = if rows[0].is_array() { rows.clone() } else { vec![parsed["features"].clone()] };
+        let numbers = |row: &Value| row.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>();
+        let scores = |(model, _): &(Artifact, Vec<u8>)| rows.iter().map(|row| model.probability(&numbers(row))).collect();
+        let scores = models.each_ref().map(scores);
+        (body, scores)
+    };
+    [1, 2, 20].map(scored).into()
+}
+
+/// Sets a flag when it goes, also when a test fails meanwhile.
+struct Leave<'a>(&'a AtomicBool);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Lets four clients ask without a pause while `change` goes on, which may wait until more of them were answered. Every answer is wholly that of
+/// the model of the two that `which` finds by its name; each client saw both.
+fn under_load(server: &Server, asked: &[Asked], which: impl Fn(&str) -> usize + Sync, change: impl FnOnce(&dyn Fn())) {
     let (leave, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let seen: Vec<BTreeSet<String>> = thread::scope(|scope| {
+    let seen: Vec<BTreeSet<usize>> = thread::scope(|scope| {
         let load = || {
             let mut client = Client::connect(server.address);
             let mut seen = BTreeSet::new();
             while !leave.load(Ordering::Relaxed) {
-                for (body, expected) in bodies.iter().zip(&expected) {
+                for (body, expected) in asked {
                     let reply = client.ask("POST", "/predict", &[], body.as_bytes());
+                    assert_eq!(reply.status, 200, "{reply:?}");
                     let name = reply.header("assay-model").unwrap().split_once('@').unwrap().0;
-                    assert_eq!(reply.scores(), expected[name], "an answer is wholly of {name}");
-                    seen.insert(name.to_owned());
+                    assert_eq!(reply.scores(), expected[which(name)], "an answer is wholly of {name}");
+                    seen.insert(which(name));
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
             }
             seen
         };
         let loads: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
-        let mut client = server.connect();
-        for swap in 0..100 {
-            let name = ["b", "a"][swap % 2];
+        let leaving = Leave(&leave);
+        change(&|| {
             let before = answered.load(Ordering::Relaxed);
-            let reply = client.ask("POST", &format!("/v1/models/{name}/activate"), &[], b"");
-            assert_eq!((reply.status, reply.json()["state"].as_str()), (200, Some("active")), "{reply:?}");
-            // Whoever asks after the answer is answered by the new one.
-            assert_eq!(scores_with(&server), name);
-            while answered.load(Ordering::Relaxed) < before + 4 {}
-        }
-        leave.store(true, Ordering::Relaxed);
+            while answered.load(Ordering::Relaxed) < before + 4 {
+                assert!(loads.iter().any(|load| !load.is_finished()), "nobody is answered any more");
+                thread::yield_now();
+            }
+        });
+        drop(leaving);
         loads.into_iter().map(|load| load.join().unwrap()).collect()
     });
     assert!(seen.iter().all(|seen| seen.len() == 2), "{seen:?}");
+}
+
+#[test]
+fn a_hundred_swaps_under_load_fail_nothing_and_mix_nothing() {
+    let models = [forest_model(50, 31, 30), numbered(1)];
+    let folder = folder(&[("a", &models[0].1), ("b", &models[1].1)]);
+    let server = serve(folder.path(), Some("a"), &[]);
+    wait_for_state(&server, "b", "loaded");
+    under_load(
+        &server,
+        &asked_of(&models),
+        |name| usize::from(name == "b"),
+        |wait| {
+            let mut client = server.connect();
+            for swap in 0..100 {
+                let name = ["b", "a"][swap % 2];
+                let reply = client.ask("POST", &format!("/v1/models/{name}/activate"), &[], b"");
+                assert_eq!((reply.status, reply.json()["state"].as_str()), (200, Some("active")), "{reply:?}");
+                // Whoever asks after the answer is answered by the new one.
+                assert_eq!(scores_with(&server), name);
+                wait();
+            }
+        },
+    );
     assert_eq!(metric(&server, "assay_model_swaps_total"), Some(100.0));
     let metrics = server.ask("GET", "/metrics", b"").text().to_owned();
     assert_eq!(metrics.lines().filter(|line| line.starts_with("assay_model_info{")).count(), 1, "{metrics}");
     assert!(metrics.contains("assay_model_info{features=\"30\",fingerprint="));
     assert!(!metrics.contains("status=\"500\""));
+}
+
+#[test]
+fn models_that_are_uploaded_activated_and_deleted_under_load_fail_nothing_and_mix_nothing() {
+    let models = [forest_model(50, 31, 30), numbered(1)];
+    let folder = folder(&[("m-0", &models[0].1)]);
+    let server = serve(folder.path(), Some("m-0"), &[]);
+    let number = |name: &str| name.strip_prefix("m-").unwrap().parse::<usize>().unwrap();
+    under_load(
+        &server,
+        &asked_of(&models),
+        |name| number(name) % 2,
+        |wait| {
+            let mut client = server.connect();
+            for next in 1..=30 {
+                let (name, before) = (format!("m-{next}"), format!("m-{}", next - 1));
+                let sent = client.ask("POST", &format!("/v1/models?name={name}"), &[], &models[next % 2].1);
+                assert_eq!((sent.status, sent.json()["state"].as_str()), (201, Some("loaded")), "{sent:?}");
+                assert_eq!(client.ask("POST", &format!("/v1/models/{name}/activate"), &[], b"").status, 200);
+                assert_eq!(client.ask("DELETE", &format!("/v1/models/{before}"), &[], b"").json(), json!({ "deleted": before }));
+                assert_eq!(scores_with(&server), name);
+                wait();
+            }
+        },
+    );
+    assert_eq!(metric(&server, "assay_model_swaps_total"), Some(30.0));
+    assert_eq!(metric(&server, "assay_models_loaded"), Some(1.0));
+    let metrics = server.ask("GET", "/metrics", b"").text().to_owned();
+    assert!(!metrics.contains("status=\"500\"") && !metrics.contains("status=\"503\""), "{metrics}");
 }
 
 #[test]
