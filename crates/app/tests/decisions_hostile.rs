@@ -14,6 +14,9 @@ use desk::{Desk, ask, decide, entries, nth, policy, send, transaction};
 use serde_json::{Value, json};
 use support::{MARKERS, Random, Reply, Server, with_marker};
 
+/// The routes as they are written down, which a unit test holds to be those that are served.
+const DOCUMENT: &str = include_str!("../src/http/openapi.json");
+
 /// Right requests of every route that takes a body.
 fn right_requests() -> Vec<(&'static str, &'static str, Value)> {
     let mut sent = transaction("one", "2018-06-01T10:00:00Z", 3, 4, 250.0);
@@ -174,6 +177,75 @@ fn no_card_number_enters_by_any_field_and_none_is_repeated() {
     assert!(log.lines().count() > asked, "every request is logged");
     for marker in MARKERS {
         assert!(!metrics.contains(marker) && !log.contains(marker));
+    }
+}
+
+/// Whatever stands in the path, the query, a header or the body of any route, also of those that look at none of it.
+#[test]
+fn no_route_repeats_what_stands_in_its_path_its_query_a_header_or_its_body() {
+    let desk = Desk::new();
+    let mut server = prepared(&desk);
+    let mut asked = 0;
+    let mut check = |method: &str, path: &str, headers: &[&str], body: &[u8]| {
+        let reply = server.connect().ask(method, path, headers, body);
+        asked += 1;
+        assert!(reply.status < 500, "{method} {path} {headers:?}: {reply:?}");
+        let shown = format!("{}{}", reply.head, String::from_utf8_lossy(&reply.body));
+        for marker in MARKERS {
+            assert!(!shown.contains(marker), "{method} {path} {headers:?}: {shown}");
+        }
+    };
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let mut seen = BTreeSet::new();
+    for (route, methods) in document["paths"].as_object().unwrap() {
+        for (method, about) in methods.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let right =
+                route.replace("{model}", "fraud").replace("{version}", "1").replace("{name}", "devices").replace("{id}", "n-1");
+            seen.insert(format!("{method} {route}"));
+            let named = |place: &'static str| {
+                let all = about["parameters"].as_array().into_iter().flatten();
+                all.filter(move |parameter| parameter["in"] == place).map(|parameter| parameter["name"].as_str().unwrap())
+            };
+            for marker in MARKERS {
+                let wrong = route.split('/').map(|part| if part.starts_with('{') { marker } else { part }).collect::<Vec<_>>();
+                check(&method, &wrong.join("/"), &[], b"");
+                check(&method, &format!("{right}/{marker}"), &[], b"");
+                for key in named("query").chain(["", marker, "limit", "name"]) {
+                    check(&method, &format!("{right}?{key}={marker}"), &[], b"");
+                    check(&method, &format!("{right}?{marker}&{key}={marker}%20"), &[], b"");
+                }
+                let read = ["Content-Type", "Accept", "Content-Encoding", "Origin", "Authorization", "X-Api-Key", "User-Agent"];
+                let of_pages = ["Access-Control-Request-Method", "Access-Control-Request-Headers", "Referer", "X-Request-Id"];
+                for header in named("header").chain(read).chain(of_pages) {
+                    check(&method, &right, &[&format!("{header}: {marker}")], b"");
+                }
+                if method != "GET" {
+                    for body in [
+                        marker.to_owned(),
+                        format!("\"{marker}\""),
+                        format!("{{\"{marker}\":\"{marker}\"}}"),
+                        format!("[[{marker}"),
+                    ] {
+                        check(&method, &right, &[], body.as_bytes());
+                    }
+                }
+            }
+        }
+    }
+    for route in ["GET /v1/monitor", "POST /v1/governor/release", "POST /v1/models", "PUT /v1/lists/{name}", "GET /v1/reviews"] {
+        assert!(seen.contains(route), "{route}");
+    }
+    assert!(asked > 2_000, "{asked}");
+    let metrics = server.ask("GET", "/metrics", b"").text().to_owned();
+    server.signal("TERM");
+    assert!(server.wait().success());
+    desk.verified();
+    let log = server.log();
+    assert!(log.lines().count() > asked, "every request is logged");
+    for marker in MARKERS {
+        assert!(!metrics.contains(marker), "{metrics}");
+        assert!(!log.contains(marker), "{}", log.lines().find(|line| line.contains(marker)).unwrap());
     }
 }
 

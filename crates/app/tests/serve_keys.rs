@@ -413,6 +413,14 @@ fn a_key_calls_as_often_as_its_rate_allows_and_others_do_not_notice() {
     let figures = ask(&server, "GET", "/metrics", &metrics, b"").text().to_owned();
     assert!(figures.contains(&format!("assay_http_denied_total{{reason=\"too_fast\"}} {}", refused.len())), "{figures}");
     assert_eq!(keys.list()[0]["rate"], json!({ "per_second": 1, "burst": 3 }));
+    // Another key in the file gives nobody a second burst.
+    let wide = keys.key(&["create", "--name", "wide", "--scope", "score", "--rate", "1", "--burst", "200"]);
+    until(200, || predict(&server, &wide));
+    until(429, || predict(&server, &wide));
+    let new = keys.create("score");
+    until(200, || predict(&server, &new));
+    let taken = (0..CALLS).filter(|_| predict(&server, &wide).status == 200).count();
+    assert!(taken < CALLS, "as many as after a rest");
     let output = keys.ask(&["create", "--name", "x", "--scope", "score", "--rate", "0"]);
     assert!(!output.status.success());
 }

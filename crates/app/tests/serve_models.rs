@@ -14,7 +14,7 @@ use std::time::Duration;
 use assay_model::linear::Term;
 use assay_model::{Artifact, Feature, FeatureKind, Linear};
 use serde_json::{Value, json};
-use support::{Client, PATIENCE, Random, Reply, Server, body, checksum, forest_model, mixed_model, model};
+use support::{Client, MARKERS, PATIENCE, Random, Reply, Server, body, checksum, forest_model, mixed_model, model, with_marker};
 
 /// A linear model of 30 features whose scores tell it from every other `number`.
 fn numbered(number: usize) -> (Artifact, Vec<u8>) {
@@ -92,61 +92,125 @@ fn scores_with(server: &Server) -> String {
     label.split_once('@').unwrap().0.to_owned()
 }
 
-#[test]
-fn a_hundred_swaps_under_load_fail_nothing_and_mix_nothing() {
-    let models = [forest_model(50, 31, 30), numbered(1)];
-    let folder = folder(&[("a", &models[0].1), ("b", &models[1].1)]);
-    let server = serve(folder.path(), Some("a"), &[]);
-    wait_for_state(&server, "b", "loaded");
+/// A body, and the scores that each of two models gives it.
+type Asked = (String, [Vec<f64>; 2]);
+
+/// Bodies of several sizes.
+fn asked_of(models: &[(Artifact, Vec<u8>); 2]) -> Vec<Asked> {
     let random = &mut Random(3);
-    let bodies: Vec<String> = [1, 2, 20].iter().map(|&rows| body(rows, random)).collect();
-    let expected: Vec<BTreeMap<&str, Vec<f64>>> = bodies
-        .iter()
-        .map(|body| {
-            let parsed: Value = serde_json::from_str(body).unwrap();
-            let rows = parsed["features"].as_array().unwrap();
-            let rows = if rows[0].is_array() { rows.clone() } else { vec![parsed["features"].clone()] };
-            let numbers = |row: &Value| row.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>();
-            let scores = |model: &Artifact| rows.iter().map(|row| model.probability(&numbers(row))).collect::<Vec<_>>();
-            [("a", scores(&models[0].0)), ("b", scores(&models[1].0))].into()
-        })
-        .collect();
+    let scored = |rows: usize| {
+        let body = body(rows, random);
+        let parsed: Value = serde_json::from_str(&body).unwrap();
+        let rows = parsed["features"].as_array().unwrap();
+        let rows = if rows[0].is_array() { rows.clone() } else { vec![parsed["features"].clone()] };
+        let numbers = |row: &Value| row.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>();
+        let scores = |(model, _): &(Artifact, Vec<u8>)| rows.iter().map(|row| model.probability(&numbers(row))).collect();
+        let scores = models.each_ref().map(scores);
+        (body, scores)
+    };
+    [1, 2, 20].map(scored).into()
+}
+
+/// Sets a flag when it goes, also when a test fails meanwhile.
+struct Leave<'a>(&'a AtomicBool);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Lets four clients ask without a pause while `change` goes on, which may wait until more of them were answered. Every answer is wholly that of
+/// the model of the two that `which` finds by its name; each client saw both.
+fn under_load(server: &Server, asked: &[Asked], which: impl Fn(&str) -> usize + Sync, change: impl FnOnce(&dyn Fn())) {
     let (leave, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let seen: Vec<BTreeSet<String>> = thread::scope(|scope| {
+    let seen: Vec<BTreeSet<usize>> = thread::scope(|scope| {
         let load = || {
             let mut client = Client::connect(server.address);
             let mut seen = BTreeSet::new();
             while !leave.load(Ordering::Relaxed) {
-                for (body, expected) in bodies.iter().zip(&expected) {
+                for (body, expected) in asked {
                     let reply = client.ask("POST", "/predict", &[], body.as_bytes());
+                    assert_eq!(reply.status, 200, "{reply:?}");
                     let name = reply.header("assay-model").unwrap().split_once('@').unwrap().0;
-                    assert_eq!(reply.scores(), expected[name], "an answer is wholly of {name}");
-                    seen.insert(name.to_owned());
+                    assert_eq!(reply.scores(), expected[which(name)], "an answer is wholly of {name}");
+                    seen.insert(which(name));
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
             }
             seen
         };
         let loads: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
-        let mut client = server.connect();
-        for swap in 0..100 {
-            let name = ["b", "a"][swap % 2];
+        let leaving = Leave(&leave);
+        change(&|| {
             let before = answered.load(Ordering::Relaxed);
-            let reply = client.ask("POST", &format!("/v1/models/{name}/activate"), &[], b"");
-            assert_eq!((reply.status, reply.json()["state"].as_str()), (200, Some("active")), "{reply:?}");
-            // Whoever asks after the answer is answered by the new one.
-            assert_eq!(scores_with(&server), name);
-            while answered.load(Ordering::Relaxed) < before + 4 {}
-        }
-        leave.store(true, Ordering::Relaxed);
+            while answered.load(Ordering::Relaxed) < before + 4 {
+                assert!(loads.iter().any(|load| !load.is_finished()), "nobody is answered any more");
+                thread::yield_now();
+            }
+        });
+        drop(leaving);
         loads.into_iter().map(|load| load.join().unwrap()).collect()
     });
     assert!(seen.iter().all(|seen| seen.len() == 2), "{seen:?}");
+}
+
+#[test]
+fn a_hundred_swaps_under_load_fail_nothing_and_mix_nothing() {
+    let models = [forest_model(50, 31, 30), numbered(1)];
+    let folder = folder(&[("a", &models[0].1), ("b", &models[1].1)]);
+    let server = serve(folder.path(), Some("a"), &[]);
+    wait_for_state(&server, "b", "loaded");
+    under_load(
+        &server,
+        &asked_of(&models),
+        |name| usize::from(name == "b"),
+        |wait| {
+            let mut client = server.connect();
+            for swap in 0..100 {
+                let name = ["b", "a"][swap % 2];
+                let reply = client.ask("POST", &format!("/v1/models/{name}/activate"), &[], b"");
+                assert_eq!((reply.status, reply.json()["state"].as_str()), (200, Some("active")), "{reply:?}");
+                // Whoever asks after the answer is answered by the new one.
+                assert_eq!(scores_with(&server), name);
+                wait();
+            }
+        },
+    );
     assert_eq!(metric(&server, "assay_model_swaps_total"), Some(100.0));
     let metrics = server.ask("GET", "/metrics", b"").text().to_owned();
     assert_eq!(metrics.lines().filter(|line| line.starts_with("assay_model_info{")).count(), 1, "{metrics}");
     assert!(metrics.contains("assay_model_info{features=\"30\",fingerprint="));
     assert!(!metrics.contains("status=\"500\""));
+}
+
+#[test]
+fn models_that_are_uploaded_activated_and_deleted_under_load_fail_nothing_and_mix_nothing() {
+    let models = [forest_model(50, 31, 30), numbered(1)];
+    let folder = folder(&[("m-0", &models[0].1)]);
+    let server = serve(folder.path(), Some("m-0"), &[]);
+    let number = |name: &str| name.strip_prefix("m-").unwrap().parse::<usize>().unwrap();
+    under_load(
+        &server,
+        &asked_of(&models),
+        |name| number(name) % 2,
+        |wait| {
+            let mut client = server.connect();
+            for next in 1..=30 {
+                let (name, before) = (format!("m-{next}"), format!("m-{}", next - 1));
+                let sent = client.ask("POST", &format!("/v1/models?name={name}"), &[], &models[next % 2].1);
+                assert_eq!((sent.status, sent.json()["state"].as_str()), (201, Some("loaded")), "{sent:?}");
+                assert_eq!(client.ask("POST", &format!("/v1/models/{name}/activate"), &[], b"").status, 200);
+                assert_eq!(client.ask("DELETE", &format!("/v1/models/{before}"), &[], b"").json(), json!({ "deleted": before }));
+                assert_eq!(scores_with(&server), name);
+                wait();
+            }
+        },
+    );
+    assert_eq!(metric(&server, "assay_model_swaps_total"), Some(30.0));
+    assert_eq!(metric(&server, "assay_models_loaded"), Some(1.0));
+    let metrics = server.ask("GET", "/metrics", b"").text().to_owned();
+    assert!(!metrics.contains("status=\"500\"") && !metrics.contains("status=\"503\""), "{metrics}");
 }
 
 #[test]
@@ -437,8 +501,13 @@ fn forged(change: impl Fn(&str) -> String) -> Vec<u8> {
     let (_, manifest) = text.split_once("\n\n").unwrap();
     let changed = change(manifest);
     assert_ne!(changed, manifest);
-    let sum = checksum(changed.as_bytes());
-    format!("assay-model 1\nmanifest {} {sum}\ntrees 0 {}\n\n{changed}", changed.len(), checksum(b"")).into_bytes()
+    file_of(&changed, "")
+}
+
+/// The file of this manifest and these trees, whatever they are.
+fn file_of(manifest: &str, trees: &str) -> Vec<u8> {
+    let line = |part: &str| format!("{} {}", part.len(), checksum(part.as_bytes()));
+    format!("assay-model 1\nmanifest {}\ntrees {}\n\n{manifest}{trees}", line(manifest), line(trees)).into_bytes()
 }
 
 #[test]
@@ -460,10 +529,12 @@ fn bad_models_are_refused_with_their_reason_while_the_old_one_serves() {
         let found = wait_for_refusal(&server, name, reason);
         assert_eq!(found["state"], "refused");
         assert_eq!(post(&server, &format!("/v1/models/{name}/activate"), "").code(), "model_refused");
-        let line = format!("\"model\":\"{name}\",\"reason\":\"{reason}\"");
+        let (line, reason) = (format!("\"model\":\"{name}\",\"reason\":\"{reason}\""), format!("\"reason\":\"{reason}\""));
         let log = server.log();
-        let count = |what: &str| log.lines().filter(|found| found.contains(&line) && found.contains(what)).count();
-        assert_eq!((count("an upload was refused"), count("a model in the folder was refused")), (1, 1), "{name}: {log}");
+        let count = |what: &str, how: &str| log.lines().filter(|found| found.contains(what) && found.contains(how)).count();
+        assert_eq!(count(&line, "a model in the folder was refused"), 1, "{name}: {log}");
+        let uploads = bad.iter().filter(|(_, _, other)| reason == format!("\"reason\":\"{other}\"")).count();
+        assert_eq!(count(&reason, "an upload was refused"), uploads, "{name}: {log}");
     }
     assert_eq!(scores_with(&server), "a");
     // What is made good is taken; what goes away is forgotten.
@@ -596,4 +667,108 @@ fn a_server_without_a_folder_tells_its_model_and_changes_nothing() {
     assert_eq!(post(&server, "/v1/models/rollback", "").code(), "nothing_to_roll_back_to");
     assert_eq!(post(&server, "/v1/models/model/activate", "").json()["state"], "active");
     assert_eq!(server.ask("DELETE", "/v1/models/model", b"").code(), "model_is_active");
+}
+
+/// What a model's file says of itself is there to be read back by whoever manages models, and its name, once it has one, in log and metrics
+/// too. Nothing else of what is sent is told, and what holds a card number is no name.
+#[test]
+fn nothing_that_was_sent_about_models_is_in_an_answer_a_log_line_or_a_metric() {
+    let folder = folder(&[("a", &numbered(0).1), ("b", &numbered(1).1)]);
+    let mut server = serve(folder.path(), Some("a"), &["--drain-seconds", "0"]);
+    wait_for_state(&server, "b", "loaded");
+    let (mut asked, mut statuses) = (0, BTreeMap::new());
+    let mut check = |method: &str, path: &str, headers: &[&str], body: &[u8]| {
+        let reply = server.connect().ask(method, path, headers, body);
+        asked += 1;
+        *statuses.entry(reply.status).or_insert(0) += 1;
+        assert!(reply.status < 500, "{method} {path}: {reply:?}");
+        let shown = format!("{}{}", reply.head, String::from_utf8_lossy(&reply.body));
+        for marker in MARKERS {
+            assert!(!shown.contains(marker) || reply.status == 201, "{method} {path}: {shown}");
+        }
+        if reply.status == 201 {
+            let metrics = server.ask("GET", "/metrics", b"").text().to_owned();
+            assert!(MARKERS.iter().all(|marker| !metrics.contains(marker)), "{metrics}");
+            assert_eq!(server.ask("DELETE", "/v1/models/new", b"").status, 200);
+        }
+        reply.status
+    };
+    let markers = [
+        json!(MARKERS[0]),
+        json!(MARKERS[1]),
+        json!(4_111_111_111_111_111_u64),
+        json!([MARKERS]),
+        json!({ "cAnAry7f3e9": "4111111111111111" }),
+    ];
+    // Files of models: every field of the manifest, every line of the trees, and what is no model.
+    let manifest = serde_json::to_value(mixed_model().0.manifest()).unwrap();
+    assert_eq!(check("POST", "/v1/models?name=new", &[], &file_of(&manifest.to_string(), "")), 201);
+    for marker in &markers {
+        for changed in with_marker(&manifest, marker) {
+            check("POST", "/v1/models?name=new", &[], &file_of(&changed.to_string(), ""));
+        }
+    }
+    let forest = String::from_utf8(forest_model(1, 3, 2).1).unwrap();
+    let (manifest, trees) = forest.split_once("\n\n").unwrap().1.split_once("tree\n").unwrap();
+    let lines: Vec<&str> = trees.lines().collect();
+    for marker in MARKERS {
+        for place in 0..lines.len() {
+            let key = lines[place].split('=').next().unwrap();
+            for line in [marker.to_owned(), format!("{key}={marker}"), format!("{marker}={marker}"), format!("{key}={marker} 1")]
+            {
+                let mut changed = lines.clone();
+                changed[place] = &line;
+                check("POST", "/v1/models?name=new", &[], &file_of(manifest, &format!("tree\n{}\n", changed.join("\n"))));
+            }
+        }
+        for bytes in
+            [marker.to_owned(), format!("assay-model {marker}\n"), format!("assay-model 1\nmanifest {marker} {marker}\n")]
+        {
+            check("POST", "/v1/models?name=new", &[], bytes.as_bytes());
+            // A name that a model would have, had it been one.
+            check("POST", &format!("/v1/models?name={marker}"), &[], bytes.as_bytes());
+        }
+        for query in ["M", "M=M", "M=new", "name=new&M=M", "name=M%20", "name=.M", "name=M/M"] {
+            assert_eq!(check("POST", &format!("/v1/models?{}", query.replace('M', marker)), &[], &numbered(2).1), 400, "{query}");
+        }
+        for (method, path) in [
+            ("GET", "/v1/models?M=M"),
+            ("GET", "/v1/models/M"),
+            ("DELETE", "/v1/models/M"),
+            ("POST", "/v1/models/M/activate"),
+            ("POST", "/v1/models/M/shadow"),
+            ("POST", "/v1/models/M/rollout"),
+            ("POST", "/v1/models/b/M"),
+            ("POST", "/v1/models/b/activate?M=M"),
+            ("POST", "/v1/models/rollback?M"),
+        ] {
+            let path = path.replace('M', marker);
+            check(method, &path, &[], if path.ends_with("shadow") { br#"{"on":true}"# } else { b"{}" });
+            check(method, &path, &[], if method == "GET" { b"" } else { marker.as_bytes() });
+            check(method, &path, &[&format!("Origin: https://{marker}.example"), &format!("Content-Type: {marker}")], b"");
+        }
+    }
+    assert_eq!(check("POST", &format!("/v1/models?name={}", MARKERS[1]), &[], &numbered(2).1), 400, "a card number is no name");
+    assert_eq!(post(&server, "/v1/models/a/activate", "").status, 200);
+    for (path, setting) in [("/v1/models/b/shadow", json!({ "on": true })), ("/v1/models/b/rollout", json!({ "percent": 10 }))] {
+        assert_eq!(check("POST", path, &[], setting.to_string().as_bytes()), 200);
+        for changed in markers.iter().flat_map(|marker| with_marker(&setting, marker)) {
+            let text = changed.to_string();
+            assert_eq!(check("POST", path, &[], text.as_bytes()), 400, "{text}");
+            let end = MARKERS.iter().filter_map(|marker| Some(text.rfind(marker)? + marker.len())).max().unwrap();
+            for broken in [&text[..end], &text.replace('"', ""), &format!("{text}]")] {
+                check("POST", path, &[], broken.as_bytes());
+            }
+        }
+    }
+    let metrics = server.ask("GET", "/metrics", b"").text().to_owned();
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let log = server.log();
+    assert!(asked > 500 && log.lines().count() > asked, "{asked} requests, each of them logged");
+    assert!([200, 201, 400, 403, 404, 422].iter().all(|status| statuses.contains_key(status)), "{statuses:?}");
+    for marker in MARKERS {
+        assert!(!metrics.contains(marker), "{metrics}");
+        assert!(!log.contains(marker), "{}", log.lines().find(|line| line.contains(marker)).unwrap());
+    }
 }

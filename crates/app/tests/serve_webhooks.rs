@@ -20,7 +20,7 @@ use assay_model::manifest::GoldenRow;
 use assay_model::{Artifact, Feature, FeatureKind, Linear, Manifest};
 use receiver::{Receiver, SECRET};
 use serde_json::{Value, json};
-use support::{LOOK_INTERVAL, LOOKS, Random, Server, seed_model};
+use support::{LOOK_INTERVAL, LOOKS, MARKERS, Random, Server, seed_model};
 
 const DEFINITION: &str = "
 CREATE TABLE transactions (
@@ -165,6 +165,50 @@ fn what_is_decided_labelled_and_changed_is_told_as_it_is_shown_and_no_secret_is_
         assert!(!log.contains(hidden) && !metrics.contains(hidden), "{hidden} in {log}");
     }
     assert!(!fs::read_to_string(place.at("data/webhooks/case-system.json")).unwrap().contains(TOKEN));
+}
+
+/// The name of a webhook is the operator's word for it in log lines and metrics. The rest of the file is neither told nor logged, taken or not.
+#[test]
+fn of_the_file_of_webhooks_log_and_metrics_show_names_alone() {
+    let [word, card] = MARKERS;
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let place = Place::new();
+    place.hook(&format!("http://{nobody}/{word}/{card}?{word}={card}"), &["decision.review"]);
+    let mut server = place.serve(&[]);
+    let reply = server.ask("POST", "/v1/decisions", transaction(1, 500).to_string().as_bytes());
+    assert_eq!(reply.status, 200, "{reply:?}");
+    server.wait_for_log("a delivery failed and is tried again");
+    let hook = |name: &str, url: &str, secret: &str, event: &str| {
+        json!({ "webhooks": [{ "name": name, "url": url, "secret": secret, "events": [event] }] }).to_string()
+    };
+    let url = "https://example.com";
+    let broken = [
+        hook(card, url, SECRET, "label"),
+        hook(word, url, SECRET, "label"),
+        hook("a", &format!("ftp://{word}.example/{card}"), SECRET, "label"),
+        hook("a", &format!("https://{word}:{card}@example.com"), SECRET, "label"),
+        hook("a", url, &format!("whsec_{card}"), "label"),
+        hook("a", url, SECRET, word),
+        format!("{{\"{word}\":{card}}}"),
+        format!("{word} {card}"),
+    ];
+    for (number, file) in (1..).zip(broken) {
+        fs::write(place.at("hooks.json"), &file).unwrap();
+        until(|| metric(&server, "assay_webhooks_reads_total{result=\"refused\"}") == f64::from(number));
+        let path = place.at("hooks.json").display().to_string();
+        let (model, data) = (place.at("fraud.model").display().to_string(), place.at("other").display().to_string());
+        let sentence = Server::refused(&["--model", &model, "--data-dir", &data, "--webhooks", &path, "--bind", "127.0.0.1:0"]);
+        assert!(sentence.contains("cannot use the webhooks in"), "{sentence}");
+        assert!(MARKERS.iter().all(|marker| !sentence.contains(marker)), "{sentence}");
+    }
+    let metrics = server.ask("GET", "/metrics", b"").text().to_owned();
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let log = server.log();
+    assert!(metrics.contains("webhook=\"case-system\"") && log.contains("\"webhook\":\"case-system\""), "{metrics}{log}");
+    for marker in MARKERS {
+        assert!(!metrics.contains(marker) && !log.contains(marker), "{log}");
+    }
 }
 
 #[test]

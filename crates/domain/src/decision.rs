@@ -144,8 +144,8 @@ pub struct ReasonCode {
     pub code: String,
     /// The feature.
     pub feature: String,
-    /// Its value in the row; none where it is missing.
-    pub value: Option<f64>,
+    /// Its value; none where it is missing, or a category that training never saw.
+    pub value: Option<ReasonValue>,
     /// How far it moved the score, in log-odds.
     pub impact: f64,
     /// `increases` or `decreases` the risk.
@@ -155,6 +155,16 @@ pub struct ReasonCode {
     pub share: Option<f64>,
     /// One sentence for people.
     pub words: String,
+}
+
+/// The value of a feature, as the transaction had it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ReasonValue {
+    /// A number.
+    Number(f64),
+    /// The text of a category.
+    Text(String),
 }
 
 /// Which way a feature moved the risk.

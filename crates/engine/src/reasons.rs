@@ -1,6 +1,6 @@
 //! Why was it decided so? Reasons of a recorded decision, worked out from its row, off the way of a decision.
 
-use assay_domain::decision::{ImpactDirection, ReasonCode};
+use assay_domain::decision::{ImpactDirection, ReasonCode, ReasonValue};
 use assay_domain::{Decision, Outcome};
 use assay_model::explain::{self, Direction, Explainer, Reason};
 use assay_model::{Feature, FeatureKind};
@@ -58,10 +58,42 @@ fn in_json(reason: Reason, features: &[Feature], row: &[f64]) -> ReasonCode {
     ReasonCode {
         code: format!("{}_{kind}", feature.name.to_uppercase()),
         feature: feature.name.clone(),
-        value: (!value.is_nan()).then_some(value),
+        value: told(feature, value),
         impact: reason.impact,
         direction,
         share: reason.share,
         words: reason.words,
+    }
+}
+
+/// A row holds categories as the model's codes, which mean nothing to anybody else.
+fn told(feature: &Feature, value: f64) -> Option<ReasonValue> {
+    match &feature.kind {
+        FeatureKind::Category { .. } => feature.text(value).map(|text| ReasonValue::Text(text.into())),
+        FeatureKind::Number => (!value.is_nan()).then_some(ReasonValue::Number(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use assay_model::feature::UNSEEN_CATEGORY;
+
+    use super::*;
+
+    #[test]
+    fn a_category_is_told_as_its_text_and_a_number_as_itself() {
+        let feature = |kind| Feature { name: "country".into(), kind, missing_seen: true };
+        let category = || FeatureKind::Category { levels: vec!["DE".into(), "FR".into()] };
+        let said = |kind, value: f64| {
+            let reason = Reason { feature: 0, direction: Direction::Raised, impact: 1.0, share: None, words: String::new() };
+            let json = serde_json::to_value(in_json(reason, &[feature(kind)], &[value])).unwrap();
+            (json["code"].as_str().unwrap().to_owned(), json["value"].to_string())
+        };
+        let expected = |code: &str, value: &str| (code.to_owned(), value.to_owned());
+        assert_eq!(said(category(), 1.0), expected("COUNTRY_CATEGORY", "\"FR\""));
+        assert_eq!(said(category(), UNSEEN_CATEGORY), expected("COUNTRY_CATEGORY", "null"));
+        assert_eq!(said(category(), f64::NAN), expected("COUNTRY_MISSING", "null"));
+        assert_eq!(said(FeatureKind::Number, 1.5), expected("COUNTRY_VALUE", "1.5"));
+        assert_eq!(said(FeatureKind::Number, f64::NAN), expected("COUNTRY_MISSING", "null"));
     }
 }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use assay_domain::decision::{DecidedBy, Flag, RuleStatus};
+use assay_domain::decision::{DecidedBy, Flag, ReasonValue, RuleStatus};
 use assay_domain::time::{DAY, SECOND};
 use assay_domain::{Outcome, Value};
 use assay_engine::backtest::{Figure, Past, backtest};
@@ -523,7 +523,7 @@ fn reasons_are_worked_out_from_the_record_by_the_model_that_made_it() {
     let recorded = serde_json::from_str(&serde_json::to_string(&decision).unwrap()).unwrap();
     let explainer = engine.model().artifact().explainer().unwrap();
     let said = reasons(engine.model(), &explainer, &recorded, 3).unwrap();
-    assert_eq!((said[0].code.as_str(), said[0].value), ("AMOUNT_HIGH", Some(500.0)));
+    assert_eq!((said[0].code.as_str(), said[0].value.clone()), ("AMOUNT_HIGH", Some(ReasonValue::Number(500.0))));
     assert!(said.iter().all(|reason| reason.impact > 0.0) && said[0].words.contains("raised the risk"), "{said:?}");
     let sentence = reasons(&other_model(), &explainer, &recorded, 3).unwrap_err().to_string();
     assert!(sentence.contains("`m-1`") && sentence.contains("`m-2`"), "{sentence}");

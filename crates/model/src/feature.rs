@@ -40,6 +40,12 @@ impl Feature {
             }
         }
     }
+
+    /// The text that `code` stands for; `None` when this feature is a number, or no text that training saw has this code.
+    pub fn text(&self, code: f64) -> Option<&str> {
+        let FeatureKind::Category { levels } = &self.kind else { return None };
+        levels.iter().zip(0_u32..).find(|(_, known)| f64::from(*known) == code).map(|(level, _)| level.as_str())
+    }
 }
 
 #[cfg(test)]
@@ -55,5 +61,6 @@ mod tests {
         };
         assert_eq!(feature.code("FR"), Some(1.0));
         assert_eq!(feature.code("US"), Some(UNSEEN_CATEGORY));
+        assert_eq!([1.0, 0.5, UNSEEN_CATEGORY, f64::NAN].map(|code| feature.text(code)), [Some("FR"), None, None, None]);
     }
 }

@@ -112,11 +112,11 @@ impl Guard {
         let (guard, name) = (self.clone(), path.display().to_string());
         let changed = move |[content]: &[Content; 1]| match content.clone().and_then(|bytes| file::parse(&bytes)) {
             Ok(keys) => {
-                let keyring = Keyring::of(keys);
+                // Who is guarded by a file has a keyring.
+                let Some(current) = &guard.keyring else { return };
+                let keyring = current.load().renewed(keys);
                 let valid = keyring.valid(clock::timestamp());
-                if let Some(current) = &guard.keyring {
-                    current.store(Arc::new(keyring));
-                }
+                current.store(Arc::new(keyring));
                 taken.inc();
                 tracing::info!(file = name, valid, "the keys were read again");
             }

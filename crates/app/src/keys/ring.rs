@@ -1,6 +1,7 @@
 //! Whose key is this? What serving asks of the keys, for every request.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,7 +20,8 @@ pub struct Keyring(BTreeMap<String, Holder>);
 #[derive(Debug)]
 pub struct Holder {
     key: Key,
-    allowance: Option<(Pace, Allowance)>,
+    /// What it takes from, which outlives a ring.
+    allowance: Option<(Pace, Arc<Allowance>)>,
 }
 
 /// Why nobody is known by what was shown.
@@ -38,10 +40,21 @@ pub enum Unknown {
 impl Keyring {
     /// Of these keys, whose holders have not called yet.
     pub fn of(keys: Vec<Key>) -> Self {
+        Self::default().renewed(keys)
+    }
+
+    /// Of these keys instead of ours: who stays and may call as often as before has taken what was taken, so that a change of the file gives nobody
+    /// a second burst.
+    pub fn renewed(&self, keys: Vec<Key>) -> Self {
         let begun = clock::now();
+        let fresh = |Rate { per_second, burst }: Rate| {
+            (Pace::new(f64::from(per_second.get()), burst.get()), Arc::new(Allowance::new(begun)))
+        };
         let holder = |key: Key| {
-            let pace = key.rate.map(|Rate { per_second, burst }| Pace::new(f64::from(per_second.get()), burst.get()));
-            (key.id.as_str().to_owned(), Holder { allowance: pace.map(|pace| (pace, Allowance::new(begun))), key })
+            let is_same = |holder: &&Holder| (holder.key.secret_sha256, holder.key.rate) == (key.secret_sha256, key.rate);
+            let known = self.0.get(key.id.as_str()).filter(is_same);
+            let allowance = known.and_then(|holder| holder.allowance.clone()).or_else(|| key.rate.map(fresh));
+            (key.id.as_str().to_owned(), Holder { key, allowance })
         };
         Self(keys.into_iter().map(holder).collect())
     }
@@ -89,10 +102,32 @@ impl Holder {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use jiff::SignedDuration;
 
     use super::*;
     use crate::keys::{Wanted, create, revoke};
+
+    #[test]
+    fn who_stays_has_taken_what_was_taken_and_who_gets_another_rate_begins_anew() {
+        let now = Timestamp::from_second(1_000).unwrap();
+        let rate = |burst| Some(Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(burst).unwrap() });
+        let wanted = || Wanted { name: "shop".into(), scopes: [Scope::Score].into(), lifetime: None, rate: rate(1_000) };
+        let mut keys = Vec::new();
+        let shown = create(&mut keys, wanted(), now).unwrap();
+        let taken = |ring: &Keyring| (0..1_000).filter(|_| ring.holder(shown.as_bytes(), now).unwrap().take().is_ok()).count();
+        let first = Keyring::of(keys.clone());
+        assert_eq!(taken(&first), 1_000);
+        create(&mut keys, wanted(), now).unwrap();
+        let second = first.renewed(keys.clone());
+        // What a second each was paid for meanwhile.
+        assert!(taken(&second) < 900);
+        keys[0].rate = rate(2_000);
+        assert_eq!(taken(&second.renewed(keys.clone())), 1_000);
+        keys[0].rate = None;
+        assert_eq!(taken(&second.renewed(keys)), 1_000);
+    }
 
     #[test]
     fn a_holder_is_known_by_the_whole_key_and_by_nothing_less() {

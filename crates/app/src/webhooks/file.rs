@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use assay_domain::card_data::holds_card_number;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -101,8 +102,8 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Hook>, String> {
 fn hook(written: Written) -> Result<Hook, String> {
     let Written { name, url, secret, events } = written;
     let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-    if name.is_empty() || name.len() > NAME || !name.chars().all(is_plain) {
-        return Err(format!("needs a name of up to {NAME} small letters, digits and hyphens"));
+    if name.is_empty() || name.len() > NAME || !name.chars().all(is_plain) || holds_card_number(&name) {
+        return Err(format!("needs a name of up to {NAME} small letters, digits and hyphens, and no card number"));
     }
     check_url(&url)?;
     let secret = secret_of(&secret).ok_or_else(|| {
@@ -177,6 +178,8 @@ mod tests {
             ("name", json!(""), "webhook 1 needs a name"),
             ("name", json!("../x"), "webhook 1 needs a name"),
             ("name", json!("x".repeat(65)), "webhook 1 needs a name"),
+            ("name", json!("4111111111111111"), "webhook 1 needs a name"),
+            ("name", json!("hush-4111-1111-1111-1111"), "webhook 1 needs a name"),
             ("url", json!("ftp://example.com"), "begins with neither"),
             ("url", json!("/hook"), "begins with neither"),
             ("url", json!("https://"), "has a url that is none"),
@@ -195,13 +198,38 @@ mod tests {
         for (field, value, sentence) in cases {
             let problem = written(|file| file["webhooks"][0][field] = value.clone()).unwrap_err();
             assert!(problem.contains(sentence), "{field} {value}: {problem}");
-            assert!(!problem.contains("hush") && !problem.contains("LPZIo2LaLa"), "{problem}");
+            assert!(!problem.contains("hush") && !problem.contains("1111") && !problem.contains("LPZIo2LaLa"), "{problem}");
         }
         assert!(written(|file| file["webhooks"][0]["secret"] = json!(bytes(64))).is_ok());
         let twice = written(|file| file["webhooks"] = json!([file["webhooks"][0], file["webhooks"][0]])).unwrap_err();
         assert!(twice.contains("webhooks 1 and 2 have the same name"), "{twice}");
         let many = written(|file| file["webhooks"] = vec![file["webhooks"][0].clone(); 101].into()).unwrap_err();
         assert!(many.contains("it has 101 webhooks"), "{many}");
+    }
+
+    #[test]
+    fn a_refusal_repeats_no_marker_from_any_place_of_the_file() {
+        for marker in ["cAnAry7f3e9", "4111111111111111"] {
+            let mut texts = vec![marker.to_owned(), format!("{{\"{marker}\":[]}}"), format!("{{\"webhooks\":\"{marker}\"}}")];
+            for field in ["name", "url", "secret", "events", marker] {
+                let written = |value: Value| {
+                    let mut hook = json!({"name": "a", "url": "https://example.com/hook", "secret": SECRET, "events": ["label"]});
+                    hook[field] = value;
+                    json!({"webhooks": [hook]}).to_string()
+                };
+                let values = [json!(marker), json!([marker]), json!({ marker: marker }), json!(4_111_111_111_111_111_u64)];
+                texts.extend(values.map(written));
+                let url = written(json!(format!("https://{marker}@{marker}.example/{marker}")));
+                texts.extend([url, written(json!(format!("{marker}://{marker}"))), written(json!(format!("whsec_{marker}!")))]);
+            }
+            for text in texts {
+                let end = text.rfind(marker).map_or(text.len(), |place| place + marker.len());
+                for broken in [&text, &text[..end], &text.replace('"', ""), &format!("{text}]")] {
+                    let problem = parse(broken.as_bytes()).expect_err(broken);
+                    assert!(!problem.contains(marker), "{problem}");
+                }
+            }
+        }
     }
 
     proptest! {

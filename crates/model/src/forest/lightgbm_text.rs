@@ -76,6 +76,12 @@ fn header_link(header: &Fields) -> Result<(f64, bool), ForestError> {
             _ => return refuse("the objective's sigmoid is not a positive number"),
         },
         Some("cross_entropy" | "xentropy") => 1.0,
+        // Its `ConvertOutput` is ln(1 + e^score).
+        Some("cross_entropy_lambda" | "xentlambda") => {
+            return refuse(
+                "the objective is cross_entropy_lambda, which gives a rate that may exceed 1 and no probability; train with cross_entropy",
+            );
+        }
         _ => return refuse("the objective is not one of binary and cross_entropy"),
     };
     Ok((slope, header.contains_key("average_output")))
@@ -329,6 +335,7 @@ mod tests {
     #[test]
     fn what_we_do_not_score_is_refused() {
         assert!(refused("objective=binary sigmoid:1", "objective=lambdarank").contains("binary"));
+        assert!(refused("objective=binary sigmoid:1", "objective=cross_entropy_lambda").contains("no probability"));
         assert!(refused("num_class=1", "num_class=3").contains("more than one output"));
         assert!(refused("shrinkage=1", "is_linear=1").contains("linear leaves"));
         assert!(refused("tree_sizes=1", "tree_sizes=1 1").contains("announces 2 trees"));

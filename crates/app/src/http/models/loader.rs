@@ -56,7 +56,8 @@ pub fn run(models: &Models, folder: &ModelFolder, uploads: &Receiver<Upload>) {
 fn take(models: &Models, folder: &ModelFolder, name: Option<&str>, file: NamedTempFile) -> Result<Arc<Model>, Problem> {
     let refuse = |reason: Reason| {
         models.figures.refused(reason);
-        tracing::warn!(model = name.unwrap_or_default(), reason = reason.word(), "an upload was refused: {}", reason.sentence());
+        // Its name is not repeated: what was refused has none yet.
+        tracing::warn!(reason = reason.word(), "an upload was refused: {}", reason.sentence());
         Problem::Refused(reason)
     };
     models.room()?;

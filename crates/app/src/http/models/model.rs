@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use assay_domain::card_data::holds_card_number;
 use assay_features::Definition;
 use assay_model::Artifact;
 use bytes::Bytes;
@@ -109,11 +110,11 @@ const NAME_LETTERS: usize = 64;
 /// The names that are paths of their own below `/v1/models`.
 const TAKEN: [&str; 1] = ["rollback"];
 
-/// Whether a model may be called this: it stands in paths, headers, metrics and file names as it is.
+/// Whether a model may be called this: it stands in paths, headers, metrics, log lines and file names as it is.
 pub fn is_name(text: &str) -> bool {
     let is_letter = |letter: u8| letter.is_ascii_alphanumeric() || b"-_.".contains(&letter);
     let is_short = text.len() <= NAME_LETTERS && text.starts_with(|first: char| first.is_ascii_alphanumeric());
-    is_short && text.bytes().all(is_letter) && !TAKEN.contains(&text)
+    is_short && text.bytes().all(is_letter) && !TAKEN.contains(&text) && !holds_card_number(text)
 }
 
 #[cfg(test)]
@@ -125,7 +126,21 @@ mod tests {
         for name in ["fraud", "Fraud-2026_08.v2", "7", &"x".repeat(64)] {
             assert!(is_name(name), "{name}");
         }
-        for name in ["", ".hidden", "-flag", "a/b", "a b", "ä", "a%20b", "a\"b", "a@b", "rollback", &"x".repeat(65)] {
+        for name in [
+            "4111111111111111",
+            "fraud-4111-1111-1111-1111",
+            "",
+            ".hidden",
+            "-flag",
+            "a/b",
+            "a b",
+            "ä",
+            "a%20b",
+            "a\"b",
+            "a@b",
+            "rollback",
+            &"x".repeat(65),
+        ] {
             assert!(!is_name(name), "{name}");
         }
     }

@@ -16,7 +16,9 @@ pub enum Problem {
     #[error("this model is not loaded: {}", .0.sentence())]
     Refused(Reason),
     /// A name that no model can have.
-    #[error("write the model's name as ?name=… with 1 to 64 letters, digits, `-`, `_` and `.`; `rollback` is taken")]
+    #[error(
+        "write the model's name as ?name=… with 1 to 64 letters, digits, `-`, `_` and `.`; `rollback` is taken, and a card number is none"
+    )]
     BadName,
     /// A name that another model has.
     #[error("another model has this name; choose a new one, or delete that model first")]

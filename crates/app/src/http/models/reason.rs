@@ -79,7 +79,9 @@ impl Reason {
             }
             Self::GoldenRows => "the model does not score its golden rows as it did where it was made; train it again",
             Self::TooMany => "as many models are loaded as --max-models allows; delete one, or raise the limit",
-            Self::Name => "the file's name is none for a model: 1 to 64 letters, digits, `-`, `_` and `.`, and not `rollback`",
+            Self::Name => {
+                "the file's name is none for a model: 1 to 64 letters, digits, `-`, `_` and `.`, not `rollback`, and no card number"
+            }
             Self::NameTaken => "the model that was given by --model has this name; rename the file",
             Self::InUse => {
                 "the file came in the place of a model that is in use, which serves on; give the new one a name of its own, and put the old one back"
