@@ -28,10 +28,12 @@ use ureq::Agent;
 
 use crate::clock;
 use crate::decisions::data_folder::DataFolder;
+use crate::decisions::followers::Followers;
 use crate::watch::{Content, watch};
 use figures::Figures;
 use file::Hook;
 use patience::Patience;
+use place::Place;
 use worker::{Ending, Worker};
 
 /// How long an end waits for deliveries that are under way. One that takes longer is left, and repeated after the next start.
@@ -72,6 +74,8 @@ pub struct Webhooks {
     agent: Agent,
     patience: Patience,
     is_open: IsOpen,
+    /// Where they say how far they are.
+    followers: Followers,
     figures: Figures,
     /// Nothing more is delivered.
     is_ending: Arc<AtomicBool>,
@@ -99,14 +103,21 @@ impl HooksFile {
 
 impl Webhooks {
     /// Delivers what comes into the journal in `folder`, once that is open, to those whom `file` names; follows the file.
-    pub fn start(folder: &DataFolder, file: HooksFile, is_open: IsOpen, registry: &Registry) -> Result<Arc<Self>, WebhooksError> {
-        Self::begin(folder, file, is_open, registry, Patience::default())
+    pub fn start(
+        folder: &DataFolder,
+        file: HooksFile,
+        is_open: IsOpen,
+        followers: &Followers,
+        registry: &Registry,
+    ) -> Result<Arc<Self>, WebhooksError> {
+        Self::begin(folder, file, is_open, followers, registry, Patience::default())
     }
 
     fn begin(
         folder: &DataFolder,
         file: HooksFile,
         is_open: IsOpen,
+        followers: &Followers,
         registry: &Registry,
         patience: Patience,
     ) -> Result<Arc<Self>, WebhooksError> {
@@ -116,6 +127,7 @@ impl Webhooks {
             agent: sender::agent(&patience),
             patience,
             is_open,
+            followers: followers.clone(),
             figures: Figures::new(registry),
             is_ending: Arc::default(),
             alive: Arc::default(),
@@ -173,6 +185,8 @@ impl Webhooks {
     fn run(&self, hook: Hook) -> io::Result<Running> {
         let is_ending: Arc<AtomicBool> = Arc::default();
         let ending = Ending::new([self.is_ending.clone(), is_ending.clone()], self.alive.clone());
+        let follower = self.followers.join();
+        follower.is_at(Place::noted(&hook, &self.folder));
         let worker = Worker {
             figures: self.figures.of(&hook.name),
             hook: hook.clone(),
@@ -180,6 +194,7 @@ impl Webhooks {
             agent: self.agent.clone(),
             patience: self.patience,
             is_open: self.is_open.clone(),
+            follower,
             ending,
         };
         let thread = thread::Builder::new().name(format!("hook-{}", hook.name)).spawn(move || worker.run())?;

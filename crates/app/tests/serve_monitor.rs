@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod clock;
 mod oracles;
 mod support;
 
@@ -10,12 +11,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::UNIX_EPOCH;
 
+use assay_journal::{Kind, Reader};
 use assay_model::linear::Term;
 use assay_model::manifest::{Baseline, GoldenRow, Learner, Threshold, Training};
 use assay_model::reference::{Bins, Column, Spread};
 use assay_model::{Artifact, Calibration, Feature, FeatureKind, Linear, Manifest, Reference};
+use clock::{Clock, now};
 use oracles::{ask, number};
 use serde_json::{Value, json};
 use support::{LOOK_INTERVAL, LOOKS, Random, Reply, Server};
@@ -75,12 +77,6 @@ fn model() -> (Vec<u8>, Spread) {
     (Artifact::build(manifest, "").unwrap().1, of_amount)
 }
 
-/// The clock's time, as a file has it that was written just now.
-fn now() -> i64 {
-    let written = tempfile::tempfile().unwrap().metadata().unwrap().modified().unwrap();
-    i64::try_from(written.duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
-}
-
 fn iso(moment: i64) -> String {
     let mut text = Vec::new();
     assay_domain::time::write(&mut text, moment).unwrap();
@@ -112,12 +108,16 @@ fn happened() -> (Vec<Value>, Vec<Value>) {
 }
 
 fn serve(folder: &Path, policy: &str) -> Server {
-    let (data, file) = (folder.join("data"), folder.join("policy.json"));
-    fs::write(&file, policy).unwrap();
-    let server = Server::start(
-        &model().0,
-        &["--data-dir", data.to_str().unwrap(), "--policy", file.to_str().unwrap(), "--threads", "1", "--drain-seconds", "0"],
-    );
+    serve_with(folder, policy, &[], &[])
+}
+
+fn serve_with(folder: &Path, policy: &str, more: &[&str], environment: &[(&str, &str)]) -> Server {
+    let path = |name: &str| folder.join(name).display().to_string();
+    fs::write(path("policy.json"), policy).unwrap();
+    fs::write(path("fraud.model"), model().0).unwrap();
+    let (model, data, policy) = (path("fraud.model"), path("data"), path("policy.json"));
+    let always = ["--model", &model, "--data-dir", &data, "--policy", &policy, "--threads", "1", "--drain-seconds", "0"];
+    let server = Server::start_with_environment(tempfile::tempdir().unwrap(), &[&always[..], more].concat(), environment);
     for _ in 0..LOOKS {
         if server.ask("GET", "/ready", b"").status == 200 {
             return server;
@@ -246,6 +246,68 @@ fn the_monitor_says_what_python_counts_in_the_journal() {
     let server = serve(folder.path(), POLICY);
     assert_eq!(report(&server), ours);
     server.wait_for_log("a column drifts");
+}
+
+#[test]
+fn behind_a_cut_the_days_that_are_kept_have_the_figures_that_they_had() {
+    const PAST: i64 = 24;
+    const KEPT: i64 = 14;
+    let (clock, began) = (Clock::build(), now());
+    let environment = clock.environment();
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    // Beside it one that knows nothing but the days that the other keeps.
+    let [ours, control] = ["ours", "control"].map(|name| TempDir::with_prefix(format!("assay-monitor-{name}-")).unwrap());
+    let mut random = Random(9);
+    let day = |number: i64| (number - PAST) * DAY;
+    clock.set(day(0));
+    let mut server = serve_with(ours.path(), POLICY, &[], &environment);
+    let mut beside = None;
+    for number in 0..=PAST {
+        clock.set(day(number));
+        if number == PAST - KEPT + 1 {
+            beside = Some(serve_with(control.path(), POLICY, &[], &environment));
+        }
+        let id = |number: i64, place: i64| format!("p-{number}-{place}");
+        let made = |place| payment(&id(number, place), began + day(number) + place, amount(&mut random));
+        let payments = json!((0..40).map(made).collect::<Vec<_>>());
+        // Half of what was paid three days ago is known now.
+        let labels = |place: i64| json!({ "transaction_id": id(number - 3, place), "label": if place % 3 == 0 { "fraud" } else { "genuine" } });
+        let labels = json!((0..20).map(labels).collect::<Vec<_>>());
+        post(&server, "/v1/decisions", &payments);
+        if number >= 3 {
+            post(&server, "/v1/labels", &labels);
+        }
+        if let Some(beside) = &beside {
+            post(beside, "/v1/decisions", &payments);
+            // It knows nothing of what was paid before.
+            beside.ask("POST", "/v1/labels", labels.to_string().as_bytes());
+        }
+    }
+    let before = report(&server);
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let mut server = serve_with(ours.path(), POLICY, &["--keep-days", "13.5"], &environment);
+    let reader = Reader::open(&ours.path().join("data")).unwrap();
+    let is_cut = |_: &u32| !reader.latest(Kind::Cut, u64::MAX, 1).unwrap().is_empty();
+    (0..LOOKS).find(|look| is_cut(look) || (thread::sleep(LOOK_INTERVAL), false).1).expect("something is too old");
+    server.kill();
+    let server = serve_with(ours.path(), POLICY, &["--keep-days", "13.5"], &environment);
+    let after = report(&server);
+    let data = ours.path().join("data");
+    assert_eq!(serde_json::from_str::<Value>(&monitor(&[data.to_str().unwrap(), "--json"])).unwrap(), after);
+
+    let expected = report(&beside.unwrap());
+    for figure in ["decided", "drift", "labels", "quality", "labelled", "jumps", "silence", "model", "governor"] {
+        assert_eq!(after[figure], expected[figure], "{figure}");
+    }
+    for figure in ["decided", "drift"] {
+        let [before, after] = [&before, &after].map(|report| report[figure].as_array().unwrap());
+        let kept = after.iter().filter(|day| before.contains(day)).count();
+        // The events of the first of these days may be in two days of the calendar.
+        assert!(before.len() > after.len() && kept + 1 >= after.len() && kept > 10, "{kept} of {}", after.len());
+    }
+    let judged = |report: &Value| report["quality"][0]["judged"].as_u64().unwrap();
+    assert!(judged(&after) > 0 && judged(&after) < judged(&before), "quality is that of the decisions that are kept");
 }
 
 #[test]

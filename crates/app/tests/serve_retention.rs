@@ -1,14 +1,20 @@
 //! What is older than it may be kept goes, and everything goes on as if it were there.
 
 mod deciding;
+mod receiver;
 mod support;
 
+use std::fmt::Write as _;
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use assay_journal::{Kind, Reader};
+use assay_journal::{Entry, JournalError, Kind, Reader};
 use deciding::{BY_PAST, TABLE, decide, model, payment, until};
+use receiver::{Receiver, SECRET};
 use serde_json::{Value, json};
 use support::{LOOK_INTERVAL, LOOKS, Random, Server};
 
@@ -16,7 +22,7 @@ use support::{LOOK_INTERVAL, LOOKS, Random, Server};
 fn old_entries_are_cut_off_behind_a_checkpoint_and_later_decisions_are_as_if_they_were_there() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("past.model");
-    std::fs::write(&file, model(&format!("{TABLE}{BY_PAST}"))).unwrap();
+    fs::write(&file, model(&format!("{TABLE}{BY_PAST}"))).unwrap();
     let serve = |data: &str, more: &[&str]| {
         let data = folder.path().join(data);
         let always = ["--model", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap(), "--drain-seconds", "0"];
@@ -65,7 +71,7 @@ fn old_entries_are_cut_off_behind_a_checkpoint_and_later_decisions_are_as_if_the
     server.wait();
     let cut = cut().unwrap();
     assert!(data.join(cut["state"]["checkpoint"].as_str().unwrap()).is_file());
-    let _ = std::fs::remove_file(data.join("snapshot"));
+    let _ = fs::remove_file(data.join("snapshot"));
     let again = serve("data", &[]);
     for payment in &payments[502..] {
         both(&again, payment);
@@ -86,7 +92,116 @@ fn old_entries_are_cut_off_behind_a_checkpoint_and_later_decisions_are_as_if_the
     let copied: Value = serde_json::from_str(&assay(&["verify", "copy", "--json"])).unwrap();
     assert_eq!((&copied["decisions"], &copied["head"]), (&proved["decisions"], &proved["head"]));
     assay(&["backtest", "copy", "--amount", "amount", "-o", "page.html", "--json", "page.json"]);
-    let tried: Value = serde_json::from_slice(&std::fs::read(folder.path().join("page.json")).unwrap()).unwrap();
+    let tried: Value = serde_json::from_slice(&fs::read(folder.path().join("page.json")).unwrap()).unwrap();
     assert_eq!(tried["candidate"], tried["recorded"]);
     assert_eq!(tried["candidate"]["transactions"], proved["decisions"]);
+}
+
+const DAY: i64 = 86_400_000_000;
+
+/// The clock's time, as a file has it that was written just now.
+fn now() -> i64 {
+    let written = tempfile::tempfile().unwrap().metadata().unwrap().modified().unwrap();
+    i64::try_from(written.duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
+}
+
+fn moment(at: i64) -> String {
+    let mut text = Vec::new();
+    assay_domain::time::write(&mut text, at).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+fn assay(folder: &Path, words: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_assay")).args(words).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn entries(folder: &Path) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let keep = |entry: &Entry<&str>| -> Result<(), JournalError> {
+        entries.push(entry.to_owned());
+        Ok(())
+    };
+    Reader::open(folder).unwrap().replay(0, u64::MAX, keep).unwrap();
+    entries
+}
+
+/// A model, and a journal into which thirty days of payments were imported, each with a label that was learnt half a day later.
+fn imported(folder: &Path) {
+    fs::write(folder.join("past.model"), model(&format!("{TABLE}{BY_PAST}"))).unwrap();
+    fs::write(folder.join("past.sql"), format!("{TABLE}{BY_PAST}")).unwrap();
+    let mut rows = "id,at,customer,amount,fraud,learnt\n".to_owned();
+    for number in 0..600 {
+        // Between whole days, so that none is just about to be too old.
+        let at = now() - 30 * DAY + number * DAY / 20 + DAY / 40;
+        let (customer, fraud) = (number % 7, number % 9 == 0);
+        writeln!(rows, "p{number},{},{customer},{}.5,{fraud},{}", moment(at), number % 90, moment(at + DAY / 2)).unwrap();
+    }
+    fs::write(folder.join("past.csv"), rows).unwrap();
+    assay(folder, &["import", "past.csv", "--data-dir", "data", "--definition", "past.sql", "--learnt", "learnt"]);
+}
+
+#[test]
+fn what_a_webhook_was_not_told_yet_is_kept_a_while_longer_and_what_is_cut_off_before_it_was_is_counted() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, data) = (place.path(), place.path().join("data"));
+    imported(folder);
+    let before = entries(&data);
+    // Told nothing so far, by a receiver that is away.
+    fs::create_dir(data.join("webhooks")).unwrap();
+    fs::write(data.join("webhooks/cases.json"), json!({ "after": format!("0:{}", "0".repeat(64)) }).to_string()).unwrap();
+    let hook = |url: &str| {
+        let hook = json!({ "name": "cases", "url": url, "secret": SECRET, "events": ["label"] });
+        fs::write(folder.join("hooks.json"), json!({ "webhooks": [hook] }).to_string()).unwrap();
+    };
+    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    hook(&format!("http://{away}/hook"));
+    let path = |name: &str| folder.join(name).display().to_string();
+    let serve = || {
+        let words = ["--model", &path("past.model"), "--data-dir", &path("data"), "--webhooks", &path("hooks.json")];
+        let server = Server::start_with(&[&words[..], &["--keep-days", "8", "--drain-seconds", "0"]].concat());
+        until(&server, "/ready", |reply| reply["status"] == "ready");
+        server
+    };
+    let reader = Reader::open(&data).unwrap();
+    let cut_through = |at_least: u64| {
+        for _ in 0..LOOKS {
+            if let Some(cut) = reader.latest(Kind::Cut, u64::MAX, 1).unwrap().pop() {
+                let through = serde_json::from_str::<Value>(&cut.body).unwrap()["through"].as_u64().unwrap();
+                if through >= at_least {
+                    return through;
+                }
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+        panic!("nothing is cut off");
+    };
+    let last_before = |days: i64| before.iter().rev().find(|entry| entry.arrived < now() - days * DAY).unwrap().sequence;
+
+    let mut server = serve();
+    let through = cut_through(1);
+    assert_eq!(through, last_before(15), "eight days are kept, and seven more for who was not told");
+    assert!(through < last_before(8));
+    server.wait_for_log("is kept a while longer, since a webhook has not been told of all of it");
+    // It comes back, and is told all that is left, in order; what is gone is counted.
+    let receiver = Receiver::answering(&[]);
+    hook(&receiver.url());
+    let due: Vec<&Entry> = before.iter().filter(|entry| entry.kind == Kind::Label && entry.sequence > through).collect();
+    receiver.wait_for(due.len());
+    let told: Vec<Value> = receiver.taken().iter().map(|body| body["data"]["id"].clone()).collect();
+    assert_eq!(told, due.iter().map(|entry| json!(entry.id)).collect::<Vec<_>>());
+    let metrics = server.ask("GET", "/metrics", b"").text().to_owned();
+    assert!(metrics.contains(&format!("assay_webhook_entries_cut_off_total{{webhook=\"cases\"}} {through}\n")), "{metrics}");
+    server.wait_for_log("retention cut entries off before they could be delivered");
+    // Once it is told all of it, nothing is kept for it.
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let mut server = serve();
+    assert_eq!(cut_through(through + 1), last_before(8));
+    assert!(server.ask("GET", "/metrics", b"").text().contains("assay_webhook_entries_cut_off_total{webhook=\"cases\"} 0\n"));
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let proved: Value = serde_json::from_str(&assay(folder, &["verify", "data", "--json"])).unwrap();
+    assert_eq!(proved["cut"], last_before(8));
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{Seek, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,8 +20,6 @@ use crate::decisions::record::{ModelChange, moment};
 use crate::keys::file;
 use crate::model_file;
 
-/// Free room below which a disk is worth a word, in bytes.
-const LITTLE_ROOM: u64 = 5 << 30;
 /// What a sync may take before decisions are slow: etcd's guidance for its own log is 10 ms.
 const SLOW_SYNC: Duration = Duration::from_millis(10);
 /// Syncs that are tried.
@@ -42,6 +41,10 @@ pub struct Doctor {
     /// The file of keys.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+
+    /// Free room of the data folder's disk below which it is worth a word, in GB.
+    #[arg(long, value_name = "GB", default_value_t = 5.0)]
+    least_room: f64,
 
     /// Where a server should answer.
     #[arg(long, value_name = "ADDR:PORT")]
@@ -75,7 +78,7 @@ pub fn run(doctor: &Doctor) -> Result<(), Failure> {
     }
     if let Some(folder) = &doctor.data_dir {
         let folder = DataFolder::at(folder);
-        findings.extend([("disk", disk(folder.path())), ("server", server(folder.path()))]);
+        findings.extend([("disk", disk(folder.path(), doctor.least_room)), ("server", server(folder.path()))]);
         findings.extend(journal(&folder, doctor.thorough));
     }
     if let Some(address) = doctor.address {
@@ -135,8 +138,17 @@ fn keys(path: &Path) -> Finding {
         Err(problem) => Sick(format!("the keys in {} cannot be read: {problem}", path.display())),
         Ok(keys) => {
             let valid = crate::keys::Keyring::of(keys).valid(clock::timestamp());
-            if valid == 0 {
+            // What who is neither the owner nor of the group may do with it.
+            let others = fs::metadata(path).map_or(0, |about| about.mode() & 0o007);
+            let file = path.display();
+            if others & 0o002 != 0 {
+                Sick(format!("everybody on this machine can change {file}, and so let himself in; `chmod o-rwx` it"))
+            } else if valid == 0 {
                 Sick("no key is valid: nobody gets in; make one with `assay keys create`".into())
+            } else if others & 0o004 != 0 {
+                Look(format!(
+                    "{valid} valid; everybody on this machine can read {file}: it holds no key, but says who may do what; `chmod o-rwx` it"
+                ))
             } else {
                 Well(format!("{valid} valid"))
             }
@@ -145,7 +157,7 @@ fn keys(path: &Path) -> Finding {
 }
 
 /// Room, and what a sync takes.
-fn disk(folder: &Path) -> Finding {
+fn disk(folder: &Path, least_room: f64) -> Finding {
     if !folder.is_dir() {
         return Sick(format!("{} is no folder; `assay serve --data-dir` makes it", folder.display()));
     }
@@ -172,7 +184,7 @@ fn disk(folder: &Path) -> Finding {
     let (half, slowest) = (took[SYNCS / 2], took[SYNCS - 1]);
     let told = format!("a sync takes {:.1} ms, at most {:.1} ms", half.as_secs_f64() * 1e3, slowest.as_secs_f64() * 1e3);
     match room {
-        Some(bytes) if bytes < LITTLE_ROOM => Look(format!(
+        Some(bytes) if (bytes as f64) < least_room * 1e9 => Look(format!(
             "{told}; {:.1} GB are free, and a decision takes about 1 kB: make room or cut old entries off",
             bytes as f64 / 1e9
         )),

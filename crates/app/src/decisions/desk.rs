@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::data_folder::DataFolder;
 use super::figures::Figures;
 use super::fold::FoldError;
+use super::followers::Followers;
 use super::lookout::Lookout;
 use super::opening;
 use super::owner::Owner;
@@ -146,6 +147,8 @@ pub struct Start {
     pub policy: Option<Policy>,
     /// How long entries are kept, if not for ever.
     pub keep: Option<Duration>,
+    /// Who must have read them before.
+    pub followers: Followers,
     /// Entries between two snapshots.
     pub snapshot_every: NonZeroU64,
     /// How long the owner may be busy with what it has in hand before who comes is turned away.

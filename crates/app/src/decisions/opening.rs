@@ -10,11 +10,11 @@ use assay_engine::policy::{ScoreKind, Step, Thresholds};
 use assay_engine::{Event, Model, Policy, Rollout};
 use assay_features::Definition;
 use assay_features::plan::Plan;
-use assay_journal::{Journal, JournalError, Kind, NewEntry};
+use assay_journal::{Journal, JournalError, Kind, NewEntry, Reader};
 
 use super::data_folder::DataFolder;
 use super::desk::{Desk, Open, Phase, Start, StartModel};
-use super::fold::{self, ORIGIN, State};
+use super::fold::{self, ORIGIN, STEP, State};
 use super::owner::Owner;
 use super::record::{self, Activated, DefinitionChange, ModelChange, Part, PolicyChange, RolloutChange};
 use super::scorer::Scorer;
@@ -42,14 +42,14 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     start.folder.take_leftovers_away().map_err(text)?;
     let began = clock::now();
     let mut held = None;
-    let progress = |done, of| {
+    let mut progress = |done, of| {
         // What is told first is what the snapshot held.
         held.get_or_insert(done);
         desk.enter(Phase::Opening { done, of });
     };
-    let mut state = match State::open(&reader, Some(&journal.readers()), &start.folder, progress).map_err(text)? {
-        Some(state) => activated(state, &mut journal, start, change, definition)?,
-        None => begun(&mut journal, start, &change, definition)?,
+    let mut state = match State::open(&reader, Some(&journal.readers()), &start.folder, &mut progress).map_err(text)? {
+        Some(state) => activated(state, &mut journal, start, change, definition, &mut progress)?,
+        None => begun(&mut journal, start, &change, definition, &mut progress)?,
     };
     rolled_out(&mut state, &mut journal, start)?;
     tracing::info!(
@@ -73,7 +73,7 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     snapshots::start(Arc::downgrade(desk), held, every).map_err(text)?;
     lookout::start(Arc::downgrade(desk), journal.reader().map_err(text)?).map_err(text)?;
     if let Some(keep) = start.keep {
-        retention::start(Arc::downgrade(desk), keep).map_err(text)?;
+        retention::start(Arc::downgrade(desk), keep, start.followers.clone()).map_err(text)?;
     }
     let owner = Owner::new(journal, state, desk.clone());
     owner.publish();
@@ -121,12 +121,18 @@ pub fn definition_of(model: &StartModel) -> Result<Definition, String> {
 }
 
 /// A new journal: what a transaction is, which model decides, by which policy.
-fn begun(journal: &mut Journal, start: &Start, change: &ModelChange, definition: Definition) -> Result<State, String> {
+fn begun(
+    journal: &mut Journal,
+    start: &Start,
+    change: &ModelChange,
+    definition: Definition,
+    progress: &mut impl FnMut(u64, u64),
+) -> Result<State, String> {
     let policy = start.policy.clone().unwrap_or_else(|| policy_of(&start.model));
     let mut state = State::with(definition, change.clone(), &start.folder, ORIGIN).map_err(text)?;
     // What was imported before belongs to the past of every feature.
     let reader = journal.reader().map_err(text)?;
-    state.fold_features(&reader, u64::MAX).map_err(text)?;
+    fold_past(&mut state, &reader, progress)?;
     state.apply(Event::Policy(policy.clone())).map_err(text)?;
     let known = reader.latest(Kind::Definition, u64::MAX, 1).map_err(text)?.pop();
     let described = record::json(&DefinitionChange { sql: state.engine.features().definition().text.clone() });
@@ -152,6 +158,7 @@ fn activated(
     start: &Start,
     change: ModelChange,
     definition: Definition,
+    progress: &mut impl FnMut(u64, u64),
 ) -> Result<State, String> {
     if change.sha256 == state.model.sha256 && change.name == state.model.name {
         return Ok(state);
@@ -172,7 +179,7 @@ fn activated(
     let reader = journal.reader().map_err(text)?;
     if is_other {
         let mut other = State::with(definition, change, &start.folder, ORIGIN).map_err(text)?;
-        other.fold_features(&reader, u64::MAX).map_err(text)?;
+        fold_past(&mut other, &reader, progress)?;
         state.join(other).map_err(text)?;
     } else {
         let plan = &state.engine.features().definition().plan;
@@ -209,6 +216,20 @@ pub fn begun_rollout(
     let change = RolloutChange { model: ModelChange { change: Activated::RolledOut, by, ..kept(folder, model)? }, percent };
     let rollout = fold::rollout(&change, model.artifact.clone(), plan).map_err(text)?;
     Ok((change, rollout))
+}
+
+/// Folds what the journal has of the past of features, step by step, so that whoever asks is told how far it is.
+fn fold_past(state: &mut State, reader: &Reader, progress: &mut impl FnMut(u64, u64)) -> Result<(), String> {
+    let last = reader.head().map_err(text)?.sequence;
+    while state.at.sequence < last {
+        let after = state.at.sequence;
+        progress(after, last);
+        state.fold_features(reader, after.saturating_add(STEP + 1)).map_err(text)?;
+        if state.at.sequence == after {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// What is done with whom before anybody has said so: what the model flags is reviewed.

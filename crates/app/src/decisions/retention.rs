@@ -6,11 +6,12 @@ use std::sync::Weak;
 use std::thread;
 use std::time::Duration;
 
-use assay_journal::Entry;
+use assay_journal::{Entry, JournalError, Reader};
 use serde_json::json;
 
 use super::desk::{Desk, Phase};
 use super::fold::{CHECKPOINTS, CutState, FoldError, How, STEP, State};
+use super::followers::Followers;
 use crate::clock;
 use crate::threads::give_way;
 
@@ -18,13 +19,15 @@ use crate::threads::give_way;
 const LOOK_INTERVAL: Duration = Duration::from_secs(3_600);
 /// How often it is looked whether the server still decides.
 const SHORT: Duration = Duration::from_millis(200);
+/// How much longer entries are kept for who has not read them, such as a webhook whose receiver is away; but never twice as long as others.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 86_400);
 /// Entries that are deleted between two groups.
 const SWEPT_AT_ONCE: u64 = 2_000;
 /// Between two deletions: others want the disk too.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
 /// Keeps entries no longer than `keep`, for as long as somebody decides.
-pub fn start(desk: Weak<Desk>, keep: Duration) -> io::Result<()> {
+pub fn start(desk: Weak<Desk>, keep: Duration, followers: Followers) -> io::Result<()> {
     let look = move || {
         give_way();
         let mut waited = LOOK_INTERVAL.min(keep);
@@ -34,7 +37,7 @@ pub fn start(desk: Weak<Desk>, keep: Duration) -> io::Result<()> {
                 Phase::Stopped { .. } => return,
                 Phase::Open(_) if waited >= LOOK_INTERVAL.min(keep) => {
                     waited = Duration::ZERO;
-                    match cut(&desk, keep) {
+                    match cut(&desk, keep, &followers) {
                         Ok(None) => {}
                         Ok(Some(last)) => tracing::info!(last, "entries that were too old were cut off the journal"),
                         Err(problem) => tracing::error!("what is too old could not be cut off: {problem}"),
@@ -51,8 +54,8 @@ pub fn start(desk: Weak<Desk>, keep: Duration) -> io::Result<()> {
 }
 
 /// Cuts off what is too old; tells the last entry that went.
-fn cut(desk: &Desk, keep: Duration) -> Result<Option<u64>, FoldError> {
-    let since = clock::microseconds().saturating_sub(i64::try_from(keep.as_micros()).unwrap_or(i64::MAX));
+fn cut(desk: &Desk, keep: Duration, followers: &Followers) -> Result<Option<u64>, FoldError> {
+    let since = desk.read(|reader| kept_since(clock::microseconds(), keep, followers, reader))?;
     let Some(state) = desk.read(|reader| as_of(since, reader, desk))? else { return Ok(None) };
     let last = state.at.sequence;
     let checkpoint = format!("{CHECKPOINTS}/{last}");
@@ -73,8 +76,26 @@ fn cut(desk: &Desk, keep: Duration) -> Result<Option<u64>, FoldError> {
     Ok(Some(last))
 }
 
+/// From which arrival on entries are kept: those that are young enough, and for a while longer what somebody has not read yet.
+fn kept_since(now: i64, keep: Duration, followers: &Followers, reader: &Reader) -> Result<i64, FoldError> {
+    let before = |time: Duration| now.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
+    let since = before(keep);
+    let mut unread = None;
+    if let Some(read) = followers.least() {
+        reader.replay(read, 1, |entry| -> Result<(), JournalError> {
+            unread = Some(entry.arrived);
+            Ok(())
+        })?;
+    }
+    let held = unread.map_or(since, |arrived| since.min(arrived.max(before(keep.saturating_add(keep.min(LONGEST_WAIT))))));
+    if held < since {
+        tracing::warn!("what is too old is kept a while longer, since a webhook has not been told of all of it");
+    }
+    Ok(held)
+}
+
 /// The state before the first entry that arrived at `since` or later; none if nothing is before it, or nothing after.
-fn as_of(since: i64, reader: &assay_journal::Reader, desk: &Desk) -> Result<Option<State>, FoldError> {
+fn as_of(since: i64, reader: &Reader, desk: &Desk) -> Result<Option<State>, FoldError> {
     let Some(mut state) = State::begin(reader, &desk.folder)? else { return Ok(None) };
     let began = state.at.sequence;
     let mut is_over = false;

@@ -8,6 +8,7 @@ use crate::http::registered;
 pub struct Figures {
     deliveries: IntCounterVec,
     lag: IntGaugeVec,
+    cut_off: IntCounterVec,
     /// Changes of the file that count.
     pub taken: IntCounter,
     /// Changes of the file that do not.
@@ -26,6 +27,8 @@ pub struct HookFigures {
     pub gone: IntCounter,
     /// Entries that were not looked at yet.
     pub lag: IntGauge,
+    /// Entries that retention cut off before it was told of them.
+    pub cut_off: IntCounter,
 }
 
 impl Figures {
@@ -37,6 +40,11 @@ impl Figures {
         let lag = Opts::new("assay_webhook_lag_entries", "Entries of the journal that a webhook has still before it.");
         Self {
             deliveries: counters("assay_webhook_deliveries_total", "Deliveries tried, by result.", &["webhook", "result"]),
+            cut_off: counters(
+                "assay_webhook_entries_cut_off_total",
+                "Entries that retention cut off before a webhook was told of them.",
+                &["webhook"],
+            ),
             lag: registered(registry, IntGaugeVec::new(lag, &["webhook"])),
             taken: reads.with_label_values(&["taken"]),
             refused: reads.with_label_values(&["refused"]),
@@ -52,6 +60,7 @@ impl Figures {
             dropped: result("dropped"),
             gone: result("gone"),
             lag: self.lag.with_label_values(&[webhook]),
+            cut_off: self.cut_off.with_label_values(&[webhook]),
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Place {
     path: PathBuf,
     /// What was not written yet.
     unwritten: Option<Unwritten>,
+    /// The entry that is in the file: where a restart goes on.
+    written_sequence: u64,
     written: Instant,
     has_failed: bool,
 }
@@ -56,9 +58,21 @@ struct Noted {
 }
 
 impl Place {
+    /// The last entry that this webhook needs no more, as its file says before the journal is open: any where it is new or wants nothing more,
+    /// none where its file is damaged.
+    pub fn noted(hook: &Hook, folder: &DataFolder) -> u64 {
+        let path = path_of(hook, folder);
+        match path.exists().then(|| read(&path)) {
+            None => u64::MAX,
+            Some(Ok((noted, _))) if noted.gone.as_ref().is_some_and(|gone| *gone == mark(&hook.url)) => u64::MAX,
+            Some(Ok((_, after))) => after.sequence,
+            Some(Err(_)) => 0,
+        }
+    }
+
     /// Where this webhook stood last; at the journal's end if it is new, or if the journal is not the one that it stood in.
     pub fn open(hook: &Hook, folder: &DataFolder, reader: &Reader) -> Result<Self, String> {
-        let path = folder.path().join(FOLDER).join(format!("{}.json", hook.name));
+        let path = path_of(hook, folder);
         let head = reader.head().map_err(|error| error.to_string())?;
         let noted = if path.exists() { Some(read(&path)?) } else { None };
         let noted = match noted {
@@ -79,7 +93,9 @@ impl Place {
         let is_new = noted.is_none();
         let noted = noted.unwrap_or_else(|| Noted { after: head.to_string(), failing_ms: 0, gone: None });
         let written = clock::now();
-        let mut place = Self { noted, folder: folder.clone(), path, unwritten: None, written, has_failed: false };
+        let mut place =
+            Self { noted, folder: folder.clone(), path, unwritten: None, written_sequence: 0, written, has_failed: false };
+        place.written_sequence = place.sequence();
         if is_new {
             place.write();
         }
@@ -89,6 +105,18 @@ impl Place {
     /// The last entry that was delivered or passed over.
     pub fn sequence(&self) -> u64 {
         self.noted.after.split_once(':').and_then(|(sequence, _)| sequence.parse().ok()).unwrap_or_default()
+    }
+
+    /// The same as it is in the file: a restart reads on from there.
+    pub fn written_sequence(&self) -> u64 {
+        self.written_sequence
+    }
+
+    /// Everything up to here was cut off.
+    pub fn lost(&mut self, through: Head) {
+        self.passed(through);
+        self.noted.failing_ms = 0;
+        self.write();
     }
 
     /// An entry was delivered, or given up.
@@ -156,6 +184,7 @@ impl Place {
         match self.folder.write(&self.path, |file| file.write_all(json.as_bytes())) {
             Ok(()) => {
                 self.unwritten = None;
+                self.written_sequence = self.sequence();
                 self.has_failed = false;
             }
             Err(problem) => {
@@ -166,6 +195,10 @@ impl Place {
         }
         self.written = clock::now();
     }
+}
+
+fn path_of(hook: &Hook, folder: &DataFolder) -> PathBuf {
+    folder.path().join(FOLDER).join(format!("{}.json", hook.name))
 }
 
 fn read(path: &Path) -> Result<(Noted, Head), String> {

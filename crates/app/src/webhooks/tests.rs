@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::patience::Patience;
 use super::{HooksFile, Webhooks, WebhooksError};
 use crate::decisions::data_folder::DataFolder;
+use crate::decisions::followers::Followers;
 use crate::decisions::record::decision_body;
 
 #[path = "../../tests/receiver/mod.rs"]
@@ -74,7 +75,14 @@ impl Place {
     }
 
     fn begin(&self) -> Result<Arc<Webhooks>, WebhooksError> {
-        Webhooks::begin(&self.data(), HooksFile::open(self.file())?, Arc::new(|| true), &self.registry, self.patience)
+        Webhooks::begin(
+            &self.data(),
+            HooksFile::open(self.file())?,
+            Arc::new(|| true),
+            &Followers::default(),
+            &self.registry,
+            self.patience,
+        )
     }
 
     fn stop(&mut self) {

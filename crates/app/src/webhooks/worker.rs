@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use assay_journal::{Head, JournalError, Reader};
+use assay_journal::{Head, JournalError, Kind, Reader};
+use serde::Deserialize;
 use ureq::Agent;
 
 use super::IsOpen;
@@ -17,6 +18,7 @@ use super::place::Place;
 use super::sender::{self, Answer};
 use crate::clock;
 use crate::decisions::data_folder::DataFolder;
+use crate::decisions::followers::Follower;
 use crate::threads::give_way;
 
 /// How often an idle webhook looks whether the journal has grown, and a waiting one whether it should end.
@@ -53,6 +55,8 @@ pub struct Worker {
     pub patience: Patience,
     /// Whether the journal is there to be read.
     pub is_open: IsOpen,
+    /// Where it says how far it is.
+    pub follower: Follower,
     /// What is counted.
     pub figures: HookFigures,
     /// When it should end.
@@ -63,6 +67,15 @@ pub struct Worker {
 struct Batch {
     messages: Vec<Message>,
     last: Option<Head>,
+    /// What should have come first was cut off.
+    is_cut_off: bool,
+}
+
+/// What the entry of a cut says.
+#[derive(Deserialize)]
+struct Cut {
+    through: u64,
+    hash: String,
 }
 
 impl Worker {
@@ -96,7 +109,11 @@ impl Worker {
         }
         while !self.ending.is_asked() {
             self.count_lag(reader, &place);
-            let batch = if place.is_closed(&self.hook.url) { Batch::empty() } else { self.read(reader, &place)? };
+            let batch = if place.is_closed(&self.hook.url) { Batch::empty() } else { self.read(reader, place.sequence())? };
+            if batch.is_cut_off {
+                self.lose(reader, &mut place)?;
+                continue;
+            }
             let is_through = batch.messages.into_iter().all(|message| self.deliver(reader, &mut place, &message));
             if let Some(last) = batch.last {
                 if is_through {
@@ -112,15 +129,13 @@ impl Worker {
     }
 
     /// What comes next in the journal, if anything.
-    fn read(&self, reader: &Reader, place: &Place) -> Result<Batch, String> {
+    fn read(&self, reader: &Reader, after: u64) -> Result<Batch, String> {
         let mut batch = Batch::empty();
-        let mut after = place.sequence();
         let read = reader.replay(after, BATCH, |entry| -> Result<(), JournalError> {
-            if entry.sequence > after + 1 {
-                let (from, to) = (after + 1, entry.sequence - 1);
-                tracing::error!(webhook = self.hook.name, from, to, "retention cut entries off before they could be delivered");
+            batch.is_cut_off |= batch.last.is_none() && entry.sequence > after + 1;
+            if batch.is_cut_off {
+                return Ok(());
             }
-            after = entry.sequence;
             batch.last = Some(Head { sequence: entry.sequence, hash: entry.hash });
             if let Ok(message) = message(entry, &self.hook.events) {
                 batch.messages.extend(message);
@@ -136,6 +151,22 @@ impl Worker {
             Ok(())
         });
         read.map(|_| batch).map_err(|error| error.to_string())
+    }
+
+    /// Goes on behind what retention cut off before anybody was told of it.
+    fn lose(&self, reader: &Reader, place: &mut Place) -> Result<(), String> {
+        let entry = reader.latest(Kind::Cut, u64::MAX, 1).map_err(|error| error.to_string())?.pop();
+        let cut = entry.and_then(|entry| {
+            let Cut { through, hash } = serde_json::from_str(&entry.body).ok()?;
+            format!("{through}:{hash}").parse::<Head>().ok()
+        });
+        let cut = cut.filter(|cut| cut.sequence > place.sequence());
+        let cut = cut.ok_or("entries of the journal are missing that were not cut off; run `assay verify`")?;
+        let (from, to) = (place.sequence() + 1, cut.sequence);
+        self.figures.cut_off.inc_by(to + 1 - from);
+        tracing::error!(webhook = self.hook.name, from, to, "retention cut entries off before they could be delivered");
+        place.lost(cut);
+        Ok(())
     }
 
     /// Delivers until the receiver has it, or long enough; whether what comes after it may be delivered.
@@ -201,7 +232,13 @@ impl Worker {
         }
     }
 
+    /// Says how far it is: to whoever watches, and to retention.
     fn count_lag(&self, reader: &Reader, place: &Place) {
+        if place.is_closed(&self.hook.url) {
+            self.follower.is_through();
+        } else {
+            self.follower.is_at(place.written_sequence());
+        }
         // A journal that cannot be read shows where it is read next.
         if let Ok(head) = reader.head() {
             let lag = head.sequence.saturating_sub(place.sequence());
@@ -212,7 +249,7 @@ impl Worker {
 
 impl Batch {
     fn empty() -> Self {
-        Self { messages: Vec::new(), last: None }
+        Self { messages: Vec::new(), last: None, is_cut_off: false }
     }
 }
 
