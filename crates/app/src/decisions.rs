@@ -8,6 +8,7 @@ pub mod data_folder;
 pub mod desk;
 mod figures;
 pub mod fold;
+pub mod following;
 pub mod governing;
 #[cfg(feature = "training")]
 pub mod lessons;
