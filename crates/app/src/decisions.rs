@@ -9,6 +9,7 @@ pub mod desk;
 mod figures;
 pub mod fold;
 pub mod followers;
+pub mod following;
 pub mod governing;
 #[cfg(feature = "training")]
 pub mod lessons;

@@ -161,6 +161,11 @@ impl State {
     /// With no past yet.
     pub fn with(definition: Definition, model: ModelChange, folder: &DataFolder, at: Head) -> Result<Self, FoldError> {
         let artifact = folder.model(&model)?;
+        Self::of(definition, model, artifact, at)
+    }
+
+    /// The same with a model that is at hand.
+    pub fn of(definition: Definition, model: ModelChange, artifact: Arc<Artifact>, at: Head) -> Result<Self, FoldError> {
         let failed = |problem| FoldError::Apply { sequence: at.sequence, problem };
         let of_engine = Model::new(&model.label(), artifact, &definition.plan).map_err(|error| failed(error.into()))?;
         let engine = Engine::new(definition, &of_engine, Policy::approve_all()).map_err(failed)?;
@@ -378,7 +383,7 @@ impl State {
         Ok(())
     }
 
-    fn fold_label(&mut self, entry: &Entry<&str>, reader: &Reader) -> Result<(), FoldError> {
+    pub(super) fn fold_label(&mut self, entry: &Entry<&str>, reader: &Reader) -> Result<(), FoldError> {
         let label: Label = body(entry)?;
         let id = entry.id.unwrap_or_default();
         let Some(labelled) = find(reader, id)? else { return Ok(()) };

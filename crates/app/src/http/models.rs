@@ -6,6 +6,7 @@
 mod book;
 mod figures;
 mod filling;
+mod follower;
 mod lineup;
 mod loader;
 pub mod management;
@@ -28,6 +29,7 @@ use prometheus::Registry;
 use book::Book;
 use figures::Figures;
 use filling::Filling;
+use follower::Follower;
 use loader::Upload;
 use shadow::Queue;
 
@@ -78,6 +80,7 @@ impl Models {
             uploads,
             is_uploading: AtomicBool::new(false),
         });
+        models.follow(None, &models.now());
         if let Some(folder) = models.folder.clone() {
             let models = models.clone();
             thread::Builder::new().name("models".into()).spawn(move || {
@@ -134,7 +137,7 @@ impl Models {
     }
 
     /// The same as to settle, with the challenger of decisions: the journal says it first.
-    fn settle_rollout(&self, book: &mut Book, state: State, by: Option<String>) -> Result<(), Problem> {
+    fn settle_rollout(self: &Arc<Self>, book: &mut Book, state: State, by: Option<String>) -> Result<(), Problem> {
         let Some(desk) = self.decisions.as_ref().filter(|_| state.rollout != book.state.rollout) else {
             return self.settle(book, state);
         };
@@ -146,7 +149,7 @@ impl Models {
         })
     }
 
-    fn settle(&self, book: &mut Book, state: State) -> Result<(), Problem> {
+    fn settle(self: &Arc<Self>, book: &mut Book, state: State) -> Result<(), Problem> {
         if state == book.state {
             return Ok(());
         }
@@ -174,12 +177,39 @@ impl Models {
     }
 
     /// Shows requests what the book says.
-    fn publish(&self, book: &Book) {
+    fn publish(self: &Arc<Self>, book: &Book) {
         let before = self.now.load_full();
         let lineup = book.lineup(Some(&before));
         self.figures.follow(Some(&before), &lineup);
+        self.follow(Some(&before), &lineup);
         self.now.store(Arc::new(lineup));
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(before);
+    }
+
+    /// Lets shadows with a past of their own begin and end.
+    fn follow(self: &Arc<Self>, before: Option<&Lineup>, now: &Lineup) {
+        let known = before.map_or(&[][..], |before| &before.followers);
+        let is_among = |all: &[Arc<Follower>], one: &Arc<Follower>| all.iter().any(|other| Arc::ptr_eq(other, one));
+        for gone in known.iter().filter(|follower| !is_among(&now.followers, follower)) {
+            gone.end();
+        }
+        for new in now.followers.iter().filter(|follower| !is_among(known, follower)) {
+            if let Some(desk) = &self.decisions {
+                follower::start(self, desk, new);
+            }
+        }
+    }
+
+    /// Ends a shadow that cannot go on, if it still is one.
+    fn end_shadow(self: &Arc<Self>, follower: &Arc<Follower>) {
+        let mut book = self.book();
+        let model = &follower.shadow.model;
+        if !self.now().follower(model).is_some_and(|known| Arc::ptr_eq(known, follower)) {
+            return;
+        }
+        if let Err(problem) = book.shadowed(&model.name, false).and_then(|state| self.settle(&mut book, state)) {
+            tracing::error!(model = model.name, "a shadow that has ended is still written down as one: {problem}");
+        }
     }
 
     /// Frees the models of lineups that no request holds any more.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::follower::{self, Follower};
 use super::lineup::Lineup;
 use super::model::Model;
 use super::problem::Problem;
@@ -42,6 +43,15 @@ pub struct Book {
     pub decides: bool,
 }
 
+/// What a shadow scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    /// The rows that the active model was given.
+    Rows,
+    /// What is decided, by a definition of its own.
+    Journal,
+}
+
 impl Book {
     /// Models in memory.
     pub fn loaded_count(&self) -> usize {
@@ -63,10 +73,12 @@ impl Book {
         }
         state.previous = Some(std::mem::replace(&mut state.active, model.named()));
         // Who took the rows of the model before may not take those of this one.
-        let goes_on = |named: &Named| !model.is(named) && self.takes_rows_of(named, model);
-        state.shadows.retain(goes_on);
+        state
+            .shadows
+            .retain(|named| !model.is(named) && self.loaded(&named.name).is_ok_and(|shadow| self.beside(shadow, model).is_ok()));
+        let answers_on = |named: &Named| !model.is(named) && self.takes_rows_of(named, model);
         let decides_on = |named: &Named| !self.decides || self.has_the_definition_of(named, model);
-        state.rollout = state.rollout.filter(|rollout| goes_on(&rollout.model) && decides_on(&rollout.model));
+        state.rollout = state.rollout.filter(|rollout| answers_on(&rollout.model) && decides_on(&rollout.model));
         Ok(state)
     }
 
@@ -80,7 +92,10 @@ impl Book {
     pub fn shadowed(&self, name: &str, on: bool) -> Result<State, Problem> {
         let mut state = self.without_duty(name)?;
         if on {
-            let model = self.beside_the_active(name)?;
+            let model = self.loaded(name)?;
+            if !self.state.shadows.iter().any(|shadow| model.is(shadow)) {
+                self.beside(model, self.loaded(&self.state.active.name)?)?;
+            }
             state.shadows.push(model.named());
             state.shadows.sort_by(|one, other| one.name.cmp(&other.name));
         } else {
@@ -127,16 +142,31 @@ impl Book {
     pub fn lineup(&self, before: Option<&Lineup>) -> Lineup {
         let model =
             |named: &Named| self.entries.get(&named.name).and_then(|entry| entry.model.clone()).filter(|model| model.is(named));
-        let shadow = |named: &Named| {
-            let model = model(named)?;
-            let known = before.and_then(|before| before.shadows.iter().find(|shadow| Arc::ptr_eq(&shadow.model, &model)));
-            Some(known.cloned().unwrap_or_else(|| Arc::new(Shadow::new(model))))
-        };
+        let active = model(&self.state.active).expect("the active model is loaded, and stays so");
+        let (mut shadows, mut followers) = (Vec::new(), Vec::new());
+        for model in self.state.shadows.iter().filter_map(model) {
+            // Who has a past of its own already keeps it, whatever is active.
+            if let Some(known) = before.and_then(|before| before.follower(&model)) {
+                followers.push(known.clone());
+                continue;
+            }
+            match self.beside(&model, &active) {
+                Ok(Beside::Rows) => {
+                    let known = before.and_then(|before| before.shadows.iter().find(|shadow| Arc::ptr_eq(&shadow.model, &model)));
+                    shadows.push(known.cloned().unwrap_or_else(|| Arc::new(Shadow::new(model))));
+                }
+                Ok(Beside::Journal) => followers.push(Arc::new(Follower::new(model))),
+                Err(problem) => {
+                    tracing::warn!(model = model.name, "what is written down as a shadow scores nothing here: {problem}");
+                }
+            }
+        }
         let rollout = self.state.rollout.as_ref();
         Lineup {
-            active: model(&self.state.active).expect("the active model is loaded, and stays so"),
+            active,
             rollout: rollout.and_then(|rollout| Some(Rollout::new(model(&rollout.model)?, rollout.percent))),
-            shadows: self.state.shadows.iter().filter_map(shadow).collect(),
+            shadows,
+            followers,
             loaded: self.entries.values().filter_map(|entry| entry.model.clone()).collect(),
         }
     }
@@ -162,6 +192,22 @@ impl Book {
 
     fn has_the_definition_of(&self, named: &Named, active: &Model) -> bool {
         self.loaded(&named.name).is_ok_and(|model| model.has_the_definition_of(active))
+    }
+
+    /// How a model can be a shadow beside `active`. One that takes the rows of another definition takes the same numbers, which mean something
+    /// else.
+    fn beside(&self, model: &Model, active: &Model) -> Result<Beside, Problem> {
+        let is_same = model.definition.is_none() || model.has_the_definition_of(active);
+        if model.takes_the_rows_of(active) && (is_same || !self.decides) {
+            return Ok(Beside::Rows);
+        }
+        if !self.decides {
+            return Err(Problem::OtherRows);
+        }
+        if !model.finds_its_columns_in(active) {
+            return Err(Problem::OtherColumns);
+        }
+        follower::begun(model).map(|_| Beside::Journal)
     }
 
     /// The loaded model `name`, if it may stand beside the active one.

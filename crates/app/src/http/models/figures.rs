@@ -55,13 +55,14 @@ impl Figures {
 
     /// Follows a change of the lineup.
     pub fn follow(&self, before: Option<&Lineup>, now: &Lineup) {
-        let (models, shadows): (&[Arc<Model>], &[Arc<Shadow>]) =
-            before.map_or((&[], &[]), |before| (&before.loaded, &before.shadows));
+        let models = before.map_or(&[][..], |before| &before.loaded);
+        let shadows: Vec<Arc<Shadow>> = before.into_iter().flat_map(Lineup::all_shadows).cloned().collect();
+        let shadows_now: Vec<Arc<Shadow>> = now.all_shadows().cloned().collect();
         // Series that go make room first: what comes may have their names.
         for model in models.iter().filter(|model| !holds(&now.loaded, model)) {
             self.unregister(&model.requests);
         }
-        for shadow in shadows.iter().filter(|shadow| !holds(&now.shadows, shadow)) {
+        for shadow in shadows.iter().filter(|shadow| !holds(&shadows_now, shadow)) {
             self.unregister(&shadow.differences);
             self.unregister(&shadow.scores);
             self.unregister(&shadow.changed_flags);
@@ -69,7 +70,7 @@ impl Figures {
         for model in now.loaded.iter().filter(|model| !holds(models, model)) {
             self.register(&model.requests);
         }
-        for shadow in now.shadows.iter().filter(|shadow| !holds(shadows, shadow)) {
+        for shadow in shadows_now.iter().filter(|shadow| !holds(&shadows, shadow)) {
             self.register(&shadow.differences);
             self.register(&shadow.scores);
             self.register(&shadow.changed_flags);

@@ -8,6 +8,7 @@ use std::thread;
 use assay_features::Definition;
 use assay_journal::JournalError;
 
+use super::follower::Follower;
 use super::{Model, Models, Problem};
 use crate::decisions::desk::Desk;
 use crate::decisions::fold::{FoldError, ORIGIN, STEP, State};
@@ -70,10 +71,11 @@ pub fn start(
     by: Option<String>,
 ) -> Result<(), Problem> {
     let progress = models.filling.begin(model);
+    let follower = models.now().follower(model).cloned();
     let (models, desk, model) = (models.clone(), desk.clone(), model.clone());
     let fill = move || {
         give_way();
-        let filled = filled(&desk, &model, definition, by, &progress).and_then(|state| match state {
+        let filled = filled(&desk, &model, definition, by, follower.as_deref(), &progress).and_then(|state| match state {
             Some(state) => joined(&models, &desk, &model, state, &progress),
             None => Ok(false),
         });
@@ -96,10 +98,18 @@ fn filled(
     model: &Model,
     definition: Definition,
     by: Option<String>,
+    follower: Option<&Follower>,
     progress: &Progress,
 ) -> Result<Option<Box<State>>, String> {
     let change = ModelChange { by, ..kept(&desk.folder, &model.start())? };
-    let mut state = Box::new(State::with(definition, change, &desk.folder, ORIGIN).map_err(text)?);
+    // A shadow that follows the journal has folded most of it, or all.
+    let mut state = match follower.and_then(Follower::features) {
+        Some(mut state) => {
+            state.model = change;
+            state
+        }
+        None => Box::new(State::with(definition, change, &desk.folder, ORIGIN).map_err(text)?),
+    };
     loop {
         let head = desk.read(|reader| Ok(reader.head()?.sequence)).map_err(text)?;
         progress.done.store(state.at.sequence, Ordering::Relaxed);

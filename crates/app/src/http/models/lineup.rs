@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::follower::Follower;
 use super::model::Model;
 use super::rollout::Rollout;
 use super::shadow::Shadow;
@@ -13,8 +14,10 @@ pub struct Lineup {
     pub active: Arc<Model>,
     /// The challenger that answers a share of the requests.
     pub rollout: Option<Rollout>,
-    /// Those that score beside it without answering.
+    /// Those that score its rows beside it without answering.
     pub shadows: Vec<Arc<Shadow>>,
+    /// Those that score what is decided by a definition of their own.
+    pub followers: Vec<Arc<Follower>>,
     /// All that are loaded, the active one among them, by name.
     pub loaded: Vec<Arc<Model>>,
 }
@@ -29,6 +32,16 @@ impl Lineup {
     pub fn answering(&self, label: &str) -> Option<&Arc<Model>> {
         let challenger = self.rollout.iter().map(|rollout| &rollout.model);
         std::iter::once(&self.active).chain(challenger).find(|model| model.label == label)
+    }
+
+    /// The shadow that has a past of its own and is this model.
+    pub fn follower(&self, model: &Arc<Model>) -> Option<&Arc<Follower>> {
+        self.followers.iter().find(|follower| Arc::ptr_eq(&follower.shadow.model, model))
+    }
+
+    /// All shadows.
+    pub fn all_shadows(&self) -> impl Iterator<Item = &Arc<Shadow>> {
+        self.shadows.iter().chain(self.followers.iter().map(|follower| &follower.shadow))
     }
 
     /// Who answers a request of these rows that names no model: the active one, or the challenger when it is its turn. Both take the

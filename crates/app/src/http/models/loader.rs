@@ -33,7 +33,7 @@ pub struct Upload {
 }
 
 /// Reads what is uploaded and what appears in the folder, until the server is gone.
-pub fn run(models: &Models, folder: &ModelFolder, uploads: &Receiver<Upload>) {
+pub fn run(models: &Arc<Models>, folder: &ModelFolder, uploads: &Receiver<Upload>) {
     let mut looker = Looker { models, folder, last: BTreeMap::new(), could_list: true };
     let mut next_look = clock::now() + LOOK_INTERVAL;
     loop {
@@ -53,7 +53,7 @@ pub fn run(models: &Models, folder: &ModelFolder, uploads: &Receiver<Upload>) {
 }
 
 /// Checks an upload and gives it its place.
-fn take(models: &Models, folder: &ModelFolder, name: Option<&str>, file: NamedTempFile) -> Result<Arc<Model>, Problem> {
+fn take(models: &Arc<Models>, folder: &ModelFolder, name: Option<&str>, file: NamedTempFile) -> Result<Arc<Model>, Problem> {
     let refuse = |reason: Reason| {
         models.figures.refused(reason);
         // Its name is not repeated: what was refused has none yet.
@@ -90,7 +90,7 @@ fn read(path: &Path, limit: u64) -> Result<ModelFile, Reason> {
 }
 
 struct Looker<'a> {
-    models: &'a Models,
+    models: &'a Arc<Models>,
     folder: &'a ModelFolder,
     /// What the last look saw.
     last: BTreeMap<String, Sighting>,

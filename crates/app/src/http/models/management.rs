@@ -101,7 +101,7 @@ async fn answered(
         }
         Call::Shadow => {
             let ShadowSetting { on } = setting(incoming, worker, progress, "{\"on\": true} or {\"on\": false}").await?;
-            switched(move || changed(&models, key, &name, |book| book.shadowed(&name, on))).await
+            switched(move || shadowed(&models, key, &name, on)).await
         }
         Call::RollOut => {
             const FORM: &str = "{\"percent\": 10}, with a number from 0 to 100";
@@ -152,8 +152,16 @@ fn changed(
     Ok((show(&models.book(), models, name)?, changed))
 }
 
+/// A shadow with another definition scores once its features have caught up.
+fn shadowed(models: &Arc<Models>, by: Option<String>, name: &str, on: bool) -> Result<(Value, Changed), Problem> {
+    let follower = || models.now().followers.iter().find(|one| one.shadow.model.name == name).cloned();
+    let had_joined = follower().is_some_and(|follower| follower.joined_at().is_some());
+    let (shown, changed) = changed(models, by, name, |book| book.shadowed(name, on))?;
+    Ok((shown, if follower().is_some() && !had_joined { Changed::Filling } else { changed }))
+}
+
 /// What it did ends first, then its file goes, then the model: should the folder refuse, the model is still there to be deleted.
-fn delete(models: &Models, by: Option<String>, name: &str) -> Result<Value, Problem> {
+fn delete(models: &Arc<Models>, by: Option<String>, name: &str) -> Result<Value, Problem> {
     let mut book = models.book();
     let state = book.forgotten(name)?;
     let folder = models.folder.as_ref().ok_or(Problem::NoFolder)?;
@@ -192,15 +200,18 @@ fn show(book: &Book, models: &Models, name: &str) -> Result<Value, Problem> {
         about.insert("origin".into(), model.origin.as_str().into());
         about.insert("requests".into(), model.requests.get().into());
         let lineup = models.now();
-        let shadow = lineup.shadows.iter().find(|shadow| Arc::ptr_eq(&shadow.model, model));
+        let shadow = lineup.all_shadows().find(|shadow| Arc::ptr_eq(&shadow.model, model));
+        let follower = lineup.follower(model);
         let rollout = book.state.rollout.as_ref().filter(|rollout| model.is(&rollout.model));
         let filling = models.filling.now().filter(|progress| model.is(&progress.model));
-        if let Some((done, of)) = filling.as_ref().map(|progress| progress.entries()) {
+        let entries = filling.as_ref().map(|progress| progress.entries());
+        let entries = entries.or_else(|| follower.and_then(|follower| follower.filling()));
+        if let Some((done, of)) = entries {
             about.insert("filling".into(), json!({ "done": done, "of": of }));
         }
         let state = match (shadow, rollout) {
             _ if model.is(&book.state.active) => "active",
-            _ if filling.is_some() => "filling",
+            _ if entries.is_some() => "filling",
             (Some(_), _) => "shadow",
             (_, Some(_)) => "rollout",
             _ => "loaded",
@@ -213,11 +224,15 @@ fn show(book: &Book, models: &Models, name: &str) -> Result<Value, Problem> {
         if let Some(shadow) = shadow {
             let rows = shadow.rows();
             let of_each = |sum: f64| if rows == 0 { Value::Null } else { (sum / rows as f64).into() };
-            let figures = json!({
+            let mut figures = json!({
                 "rows": rows,
                 "mean_absolute_difference": of_each(shadow.differences.get_sample_sum()),
                 "changed_flags": of_each(shadow.changed_flags.get() as f64),
             });
+            if let Some((follower, joined_at)) = follower.and_then(|follower| Some((follower, follower.joined_at()?))) {
+                figures["joined_at"] = joined_at.into();
+                figures["through"] = follower.through().into();
+            }
             about.insert("shadow".into(), figures);
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use assay_domain::card_data::holds_card_number;
+use assay_domain::{Field, Type};
 use assay_features::Definition;
 use assay_model::Artifact;
 use bytes::Bytes;
@@ -25,6 +26,8 @@ pub struct Model {
     pub sha256: String,
     /// What scores.
     pub artifact: Arc<Artifact>,
+    /// How its features are made of transactions, where it says so.
+    pub definition: Option<Definition>,
     /// Where its file is.
     pub origin: String,
     /// `name@version`, as the header Assay-Model says it.
@@ -56,18 +59,19 @@ impl Model {
             version,
             sha256,
             artifact,
+            definition,
             origin,
         }
     }
 
     /// The probability from which it flags, if it was made to flag: from 0 on it would flag everything.
     pub fn threshold(&self) -> Option<f64> {
-        Some(self.artifact.manifest().threshold.probability).filter(|&probability| probability > 0.0)
+        threshold(&self.artifact)
     }
 
     /// Whether it flags a row of this probability.
     pub fn flags(&self, probability: f64) -> bool {
-        self.threshold().is_some_and(|threshold| probability >= threshold)
+        flags(&self.artifact, probability)
     }
 
     /// What decides needs to know of it.
@@ -91,6 +95,18 @@ impl Model {
         self.name == named.name && self.version == named.version
     }
 
+    /// Whether transactions that `other` decides about have what this one's definition needs. True where that is not said.
+    pub fn finds_its_columns_in(&self, other: &Self) -> bool {
+        let (Some(ours), Some(theirs)) = (&self.definition, &other.definition) else { return true };
+        let (ours, theirs) = (&ours.plan.schema, &theirs.plan.schema);
+        let is_there = |field: &Field| {
+            let kind = theirs.place(&field.name).map(|place| theirs.fields[place].kind);
+            // A whole number is a number.
+            kind == Some(field.kind) || (field.kind, kind) == (Type::Double, Some(Type::Integer))
+        };
+        ours.fields.iter().filter(|field| field.required).all(is_there)
+    }
+
     /// Whether every row that `other` takes means the same to it: the same features, and missing values wherever `other` knows them.
     pub fn takes_the_rows_of(&self, other: &Self) -> bool {
         let same = self.artifact.manifest().fingerprint == other.artifact.manifest().fingerprint;
@@ -102,6 +118,15 @@ impl Model {
     pub fn has_the_definition_of(&self, other: &Self) -> bool {
         self.artifact.manifest().definition == other.artifact.manifest().definition
     }
+}
+
+fn threshold(artifact: &Artifact) -> Option<f64> {
+    Some(artifact.manifest().threshold.probability).filter(|&probability| probability > 0.0)
+}
+
+/// Whether a model flags a row of this probability.
+pub fn flags(artifact: &Artifact, probability: f64) -> bool {
+    threshold(artifact).is_some_and(|threshold| probability >= threshold)
 }
 
 /// Letters of a name; a longer one is none.

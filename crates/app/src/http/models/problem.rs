@@ -44,6 +44,12 @@ pub enum Problem {
          to /predict has one shape, so it can only be activated, or asked by its name"
     )]
     OtherRows,
+    /// A shadow of decisions whose transactions are other ones.
+    #[error(
+        "this model's definition asks for columns (NOT NULL) that transactions which are decided here do not have, or have as another type; \
+         it can be activated, and transactions sent with these columns from then on"
+    )]
+    OtherColumns,
     /// A second challenger.
     #[error("another model has a share of the requests; end that rollout first, with percent 0")]
     OtherRollout,
@@ -107,6 +113,7 @@ impl Problem {
             Self::TooLarge { .. } => "model_too_large",
             Self::IsActive => "model_is_active",
             Self::OtherRows => "model_takes_other_rows",
+            Self::OtherColumns => "model_takes_other_columns",
             Self::OtherRollout => "other_rollout",
             Self::NothingToRollBackTo => "nothing_to_roll_back_to",
             Self::NoFolder => "no_model_folder",
@@ -132,6 +139,7 @@ impl Problem {
             Self::TooLarge { limit: 1 },
             Self::IsActive,
             Self::OtherRows,
+            Self::OtherColumns,
             Self::OtherRollout,
             Self::NothingToRollBackTo,
             Self::NoFolder,

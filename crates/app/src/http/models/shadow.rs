@@ -74,11 +74,16 @@ impl Shadow {
         scratch.clear();
         self.model.artifact.probabilities(&job.rows, scratch);
         for (&shadow, &answer) in scratch.iter().zip(&job.probabilities) {
-            self.differences.observe((shadow - answer).abs());
-            self.scores.observe(shadow);
-            if self.model.flags(shadow) != job.by.flags(answer) {
-                self.changed_flags.inc();
-            }
+            self.compare(shadow, answer, job.by.flags(answer));
+        }
+    }
+
+    /// Counts its probability beside the answer's; `is_flagged` where who answered flags it.
+    pub fn compare(&self, own: f64, answer: f64, is_flagged: bool) {
+        self.differences.observe((own - answer).abs());
+        self.scores.observe(own);
+        if self.model.flags(own) != is_flagged {
+            self.changed_flags.inc();
         }
     }
 }
