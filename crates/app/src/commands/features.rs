@@ -62,7 +62,7 @@ pub fn read_definition(path: &Path) -> Result<Definition, Failure> {
 }
 
 /// A history as it was read.
-pub struct History {
+struct History {
     /// A column per column of the definition.
     columns: Vec<Column>,
     /// What they are called in messages.
