@@ -24,7 +24,9 @@ use support::{LOOK_INTERVAL, LOOKS, Random, Reply, Server};
 const HOUR: i64 = 3_600 * time::SECOND;
 const DAY: i64 = 24 * HOUR;
 /// Payments between two jumps.
-const PAYMENTS: u64 = 30;
+const PAYMENTS: usize = 30;
+/// How far ahead it is for so many each.
+const JUMPS: [i64; 5] = [0, -HOUR, DAY, DAY, 0];
 /// Whose payments are blocked until half a day from now.
 const BLOCKED: i64 = 3;
 
@@ -89,6 +91,29 @@ fn report(server: &Server, key: &str) -> Value {
     panic!("the monitor is still behind {last}");
 }
 
+/// Everything stands where it came, with the time that the clock said, and is shown so.
+fn assert_in_order(server: &Server, key: &str, data: &Path, began: i64) {
+    let written = entries(data);
+    let decided: Vec<&Entry> = written.iter().filter(|entry| entry.kind == Kind::Decision).collect();
+    assert_eq!(decided.len(), PAYMENTS * JUMPS.len());
+    for (number, entry) in decided.iter().enumerate() {
+        assert_eq!(entry.id, Some(format!("p{number}")));
+        // A file's time may lag behind the clock by a few milliseconds.
+        let ahead = JUMPS[number / PAYMENTS];
+        let possible = began + ahead..=now() + ahead + time::SECOND;
+        assert!(possible.contains(&entry.arrived), "p{number}");
+    }
+    let (mut pages, mut before) = (Vec::new(), String::new());
+    loop {
+        let page = get(server, key, &format!("/v1/decisions?limit=40{before}"));
+        pages.extend(page["decisions"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_str() else { break };
+        before = format!("&before={next}");
+    }
+    let shown = pages.iter().map(|page| (page["decision_id"].clone(), page["arrived"].clone()));
+    assert!(shown.eq(decided.iter().rev().map(|entry| (json!(entry.id), json!(moment(entry.arrived))))), "{pages:?}");
+}
+
 #[test]
 fn a_clock_set_back_an_hour_and_forward_a_day_changes_only_what_goes_by_arrival() {
     let place = tempfile::tempdir().unwrap();
@@ -121,7 +146,7 @@ fn a_clock_set_back_an_hour_and_forward_a_day_changes_only_what_goes_by_arrival(
     }
 
     let mut random = Random(23);
-    let mut number = 0;
+    let mut number: u64 = 0;
     let mut both = |server: &Server, ahead: i64| {
         for _ in 0..PAYMENTS {
             let payment = payment(number, &mut random);
@@ -167,40 +192,18 @@ fn a_clock_set_back_an_hour_and_forward_a_day_changes_only_what_goes_by_arrival(
     both(&server, 0);
     assert_eq!(is_known(&server, &short), 200);
 
-    // Everything stands where it came, whatever the clock said.
-    let data = folder.join("data");
-    let written = entries(&data);
-    let decided: Vec<&Entry> = written.iter().filter(|entry| entry.kind == Kind::Decision).collect();
-    assert_eq!(decided.len() as u64, 5 * PAYMENTS);
-    let jumps = [0, -HOUR, DAY, DAY, 0];
-    for (entry, (number, ahead)) in decided.iter().zip((0..).zip(jumps.iter().flat_map(|ahead| [ahead; PAYMENTS as usize]))) {
-        assert_eq!(entry.id, Some(format!("p{number}")));
-        // A file's time may lag behind the clock by a few milliseconds.
-        let possible = began + ahead..=now() + ahead + time::SECOND;
-        assert!(possible.contains(&entry.arrived), "p{number}");
-    }
-    let (mut pages, mut before) = (Vec::new(), String::new());
-    loop {
-        let page = get(&server, &all, &format!("/v1/decisions?limit=40{before}"));
-        pages.extend(page["decisions"].as_array().unwrap().clone());
-        let Some(next) = page["next"].as_str() else { break };
-        before = format!("&before={next}");
-    }
-    let shown: Vec<(&Value, &Value)> = pages.iter().map(|page| (&page["decision_id"], &page["arrived"])).collect();
-    let expected: Vec<(Value, Value)> =
-        decided.iter().rev().map(|entry| (json!(entry.id), json!(moment(entry.arrived)))).collect();
-    assert!(shown.iter().copied().eq(expected.iter().map(|(id, arrived)| (id, arrived))), "{shown:?}");
+    assert_in_order(&server, &all, &folder.join("data"), began);
     // Webhooks told it in this order; a receiver that goes by the right time refuses only what was sent by a wrong one.
-    let came = receiver.wait_for(decided.len());
-    let told: Vec<Value> = receiver.taken().iter().map(|body| body["data"]["decision_id"].clone()).collect();
-    assert_eq!(told, decided.iter().map(|entry| json!(entry.id)).collect::<Vec<_>>());
+    let came = receiver.wait_for(PAYMENTS * JUMPS.len());
+    let told = receiver.taken().into_iter().map(|body| body["data"]["decision_id"].clone());
+    assert!(told.eq((0..PAYMENTS * JUMPS.len()).map(|number| json!(format!("p{number}")))), "{came:?}");
     assert_eq!(came.last().unwrap()["verified"], true);
     // The monitor says the same beside the server and without it, and so does a server that was killed and has no snapshot.
     let watched = report(&server, &all);
     let alone = || serde_json::from_str::<Value>(&assay(folder, &["monitor", "data", "--json"])).unwrap();
     assert_eq!(alone(), watched);
     server.kill();
-    let _ = fs::remove_file(data.join("snapshot"));
+    let _ = fs::remove_file(folder.join("data/snapshot"));
     let server = serve("data", &set, &clock.environment());
     assert_eq!(report(&server, &all), watched);
     both(&server, 0);

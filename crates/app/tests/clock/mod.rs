@@ -1,5 +1,7 @@
 //! A clock for one process, which tests set: a library between it and the system. The machine's own stays right.
 
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part of this")]
+
 use std::path::Path;
 use std::process::Command;
 use std::time::UNIX_EPOCH;
