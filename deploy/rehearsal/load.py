@@ -15,6 +15,8 @@ from collections import Counter, deque
 from urllib.parse import urlsplit
 
 ANSWER_WITHIN_S = 5
+# Less than services drain for: one that rests longer may be closed just when it is used, as HTTP allows.
+RESTS_AT_MOST_S = 0.5
 LONGEST_RUN_S = 300  # It ends by itself then, whatever becomes of who started it.
 
 
@@ -40,10 +42,10 @@ class Load:
             self.failures.append((round(at - self.begun, 2), how))
 
     async def connection(self):
-        """The one that rested longest and is still open, or a new one."""
+        """The one that rested longest, not too long, and is still open, or a new one."""
         while self.idle:
-            reader, writer = self.idle.popleft()
-            if not reader.at_eof():
+            reader, writer, since = self.idle.popleft()
+            if not reader.at_eof() and time.monotonic() - since < RESTS_AT_MOST_S:
                 return reader, writer
             writer.close()
         return await asyncio.open_connection(self.host, self.port)
@@ -61,7 +63,7 @@ class Load:
             return status if status != "200" or body.startswith(self.opening) else "200 with another answer"
         finally:
             if kept:
-                self.idle.append((reader, writer))
+                self.idle.append((reader, writer, time.monotonic()))
             else:
                 writer.close()
 
