@@ -15,6 +15,9 @@ from collections import Counter, deque
 from urllib.parse import urlsplit
 
 ANSWER_WITHIN_S = 5
+# Less than services drain for, counted from the last request on a connection: later it may be closed just when it is used, as HTTP
+# allows. Not from its answer, which a busy machine may hand over late.
+REUSED_WITHIN_S = 0.5
 LONGEST_RUN_S = 300  # It ends by itself then, whatever becomes of who started it.
 
 
@@ -24,7 +27,7 @@ class Load:
         self.host, self.port, self.body, self.opening = parts.hostname, parts.port or 80, body, opening
         self.head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.hostname}\r\nContent-Type: application/json\r\nContent-Length: "
         self.idle, self.ended, self.latencies, self.failures = deque(), Counter(), [], []
-        self.begun = time.monotonic()
+        self.asked_again, self.begun = 0, time.monotonic()
 
     async def one(self, number):
         at = time.monotonic()
@@ -39,18 +42,29 @@ class Load:
         else:
             self.failures.append((round(at - self.begun, 2), how))
 
-    async def connection(self):
-        """The one that rested longest and is still open, or a new one."""
+    async def exchange(self, request):
+        """As clients do, asks again on a new connection when a kept one was closed without a word, as HTTP allows at any time."""
+        kept = self.connection()
+        if kept:
+            try:
+                return await self.ask(*kept, request)
+            except (asyncio.IncompleteReadError, ConnectionResetError, BrokenPipeError) as error:
+                if getattr(error, "partial", b""):
+                    raise
+                self.asked_again += 1
+        return await self.ask(*await asyncio.open_connection(self.host, self.port), request)
+
+    def connection(self):
+        """The one that was used longest ago, if that is not long ago."""
         while self.idle:
-            reader, writer = self.idle.popleft()
-            if not reader.at_eof():
+            reader, writer, sent = self.idle.popleft()
+            if not reader.at_eof() and time.monotonic() - sent < REUSED_WITHIN_S:
                 return reader, writer
             writer.close()
-        return await asyncio.open_connection(self.host, self.port)
+        return None
 
-    async def exchange(self, request):
-        reader, writer = await self.connection()
-        kept = False
+    async def ask(self, reader, writer, request):
+        kept, sent = False, time.monotonic()
         try:
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
@@ -61,7 +75,7 @@ class Load:
             return status if status != "200" or body.startswith(self.opening) else "200 with another answer"
         finally:
             if kept:
-                self.idle.append((reader, writer))
+                self.idle.append((reader, writer, sent))
             else:
                 writer.close()
 
@@ -69,6 +83,7 @@ class Load:
         ordered = sorted(self.latencies) or [0]
         return {
             "requests": sum(self.ended.values()), "ended": dict(self.ended), "failures": self.failures[:200],
+            "asked_again": self.asked_again,
             "seconds": round(time.monotonic() - self.begun, 1), "p50_ms": round(ordered[len(ordered) // 2] * 1000, 1),
             "p99_ms": round(ordered[len(ordered) * 99 // 100] * 1000, 1), "longest_ms": round(ordered[-1] * 1000, 1),
         }

@@ -245,6 +245,7 @@ def cleans_up(platform):
     platform.typed("delete-endpoint ")
     sagemaker = platform.sagemaker
     left = [*sagemaker.list_endpoints()["Endpoints"], *sagemaker.list_endpoint_configs()["EndpointConfigs"],
-            *sagemaker.list_models()["Models"], *platform.s3.list_buckets()["Buckets"],
+            *sagemaker.list_models()["Models"],
+            *(bucket for bucket in platform.s3.list_buckets()["Buckets"] if "sagemaker" in bucket["Name"]),
             *(role for role in platform.iam.list_roles()["Roles"] if "sagemaker" in role["RoleName"])]
     assert not left, left

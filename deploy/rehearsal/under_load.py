@@ -39,8 +39,10 @@ class Load:
     def text(self):
         said = self.said
         failures = {how: count for how, count in said["ended"].items() if how != "200"}
-        return (f"{said['requests']} requests, {self.failed()} failed{f' ({failures})' if failures else ''}, "
+        again = f"{said['asked_again']} asked again, " if said["asked_again"] else ""
+        return (f"{said['requests']} requests, {self.failed()} failed{f' ({failures})' if failures else ''}, {again}"
                 f"p50 {said['p50_ms']} ms, p99 {said['p99_ms']} ms, longest {said['longest_ms']} ms")
 
     def nothing_failed(self):
         assert self.failed() == 0, f"{self.said['ended']}, {self.said['failures']}"
+        assert self.said["asked_again"] <= self.said["requests"] / 100, self.text()
