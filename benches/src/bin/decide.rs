@@ -4,12 +4,7 @@
 //! values that were seen, and a policy with lists, five rules, costs, a control group and a shadow. The past of 600,000 payments is folded first.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that fails may end here")]
-#![expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "the numbers of this measurement are small"
-)]
+#![expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the numbers of this measurement are small")]
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -89,7 +89,8 @@ fn main() {
                     let took = connection.due.elapsed();
                     latencies.push(took);
                     if told.is_some() {
-                        let due = start_microseconds + (connection.due - start).as_micros() as i64;
+                        let due =
+                            start_microseconds + i64::try_from((connection.due - start).as_micros()).expect("a run of seconds");
                         writeln!(lines, "{due} {}", took.as_micros()).expect("a text takes what is written to it");
                     }
                 }
