@@ -201,12 +201,11 @@ impl State {
         while state.at.sequence < last {
             let after = state.at.sequence;
             progress(after, last);
-            match ahead {
-                Some(readers) => state.catch_up_behind(readers.open()?, reader, folder, last, &mut progress)?,
-                None => {
-                    let fold = |entry: &Entry<&str>| state.fold(entry, reader, folder, How::Remember).map(drop);
-                    reader.replay(after, STEP.min(last - after), fold)?;
-                }
+            if let Some(readers) = ahead {
+                state.catch_up_behind(readers.open()?, reader, folder, last, &mut progress)?;
+            } else {
+                let fold = |entry: &Entry<&str>| state.fold(entry, reader, folder, How::Remember).map(drop);
+                reader.replay(after, STEP.min(last - after), fold)?;
             }
             if state.at.sequence == after {
                 break;
