@@ -231,20 +231,7 @@ fn a_share_of_the_ids_is_the_challengers_through_restarts_activation_and_rollbac
     assert_eq!(told(&server), told(&controls[1]));
     assert_ne!(told(&server), told(&controls[0]));
 
-    // Counted by who decided; all of it is older than the label delay.
-    let recount = recounted(&entries(&place));
-    assert_eq!(recount.len(), 900);
-    assert!(recount.iter().all(|(recorded, expected)| recorded == expected));
-    let of = |label: &String| recount.iter().filter(|(recorded, _)| recorded == label).count();
-    let report = until(&server, "/v1/monitor", |report| report["through"] == entries(&place).len());
-    let mut judged: Vec<(String, u64)> = (report["quality"].as_array().unwrap().iter())
-        .map(|quality| (quality["model"].as_str().unwrap().to_owned(), quality["judged"].as_u64().unwrap()))
-        .collect();
-    judged.sort();
-    let mut counted = vec![(one.clone(), of(&one) as u64), (two.clone(), of(&two) as u64)];
-    counted.sort();
-    assert_eq!(judged, counted);
-    assert_eq!(report["model"], json!(one));
+    each_is_counted_by_itself(&place, &server, [&one, &two]);
 
     // What became known is the same to both, and so is what is learnt of it.
     for server in [&server, &controls[0]] {
@@ -268,15 +255,37 @@ fn a_share_of_the_ids_is_the_challengers_through_restarts_activation_and_rollbac
     assert_eq!((&report["model"], &report["candidate"]["reviews"]["value"]), (&json!(one), &json!(reviews(&expected[0]))));
     assert_ne!(report["recorded"]["reviews"]["value"], report["candidate"]["reviews"]["value"]);
 
-    // All of it comes out again, and a rollout that was changed or taken away is found by the first decision that it touches.
+    // All of it comes out again, and a rollout that was changed or taken away is found.
     let verified: Value = serde_json::from_str(&place.run(&["verify", "data", "--json"])).unwrap();
     assert_eq!(verified["decisions"], 900);
     place.run(&["backup", "data", "copy"]);
     place.run(&["verify", "copy"]);
     let found = place.assay(&["doctor", "--data-dir", "data"]).output().unwrap().stdout;
     assert!(String::from_utf8(found).unwrap().contains(&format!("2 decided, the last is {one}")));
-    let all = entries(&place);
-    write(&place, "same", &all);
+    a_changed_rollout_is_found(&place, &two);
+}
+
+/// Who decided what: by the journal told again, and by the monitor; all of it is older than the label delay.
+fn each_is_counted_by_itself(place: &Workplace, server: &Server, [one, two]: [&String; 2]) {
+    let recount = recounted(&entries(place));
+    assert_eq!(recount.len(), 900);
+    assert!(recount.iter().all(|(recorded, expected)| recorded == expected));
+    let of = |label: &String| recount.iter().filter(|(recorded, _)| recorded == label).count();
+    let report = until(server, "/v1/monitor", |report| report["through"] == entries(place).len());
+    let mut judged: Vec<(String, u64)> = (report["quality"].as_array().unwrap().iter())
+        .map(|quality| (quality["model"].as_str().unwrap().to_owned(), quality["judged"].as_u64().unwrap()))
+        .collect();
+    judged.sort();
+    let mut counted = vec![(one.clone(), of(one) as u64), (two.clone(), of(two) as u64)];
+    counted.sort();
+    assert_eq!(judged, counted);
+    assert_eq!(report["model"], json!(one));
+}
+
+/// By the first decision that it touches; the first rollout is one of 20 percent for `challenger`.
+fn a_changed_rollout_is_found(place: &Workplace, challenger: &str) {
+    let all = entries(place);
+    write(place, "same", &all);
     place.run(&["verify", "same"]);
     let begun = all.iter().position(|entry| entry.kind == Kind::Rollout).unwrap();
     let mut changed = all.clone();
@@ -284,15 +293,15 @@ fn a_share_of_the_ids_is_the_challengers_through_restarts_activation_and_rollbac
     assert_ne!(changed[begun], all[begun]);
     let touched = all.iter().skip(begun).find(|entry| {
         let id = entry.id.as_deref().unwrap_or_default();
-        entry.kind == Kind::Decision && is_challenged(&two, 25.0, id) && !is_challenged(&two, 20.0, id)
+        entry.kind == Kind::Decision && is_challenged(challenger, 25.0, id) && !is_challenged(challenger, 20.0, id)
     });
-    write(&place, "changed", &changed);
+    write(place, "changed", &changed);
     let sentence = place.refused(&["verify", "changed"]);
     let named = format!("entry {} of the journal", touched.unwrap().sequence);
     assert!(sentence.starts_with(&named) && sentence.contains("`model_version`"), "{sentence}");
     let mut without = all;
     without.remove(begun);
-    write(&place, "without", &without);
+    write(place, "without", &without);
     assert!(place.refused(&["verify", "without"]).contains("`model_version`"));
 }
 
