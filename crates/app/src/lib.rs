@@ -36,6 +36,7 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "training")]
 pub use decisions::lessons;
+pub use decisions::transaction;
 pub use http::bodies;
 
 /// Self-hosted card-fraud detection: train on a card history, serve scores over HTTP.
