@@ -157,7 +157,6 @@ fn payments(count: u64) -> Vec<Value> {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one rollout, from its beginning to the proof of what was decided in it")]
 fn a_share_of_the_ids_is_the_challengers_through_restarts_activation_and_rollback_and_all_of_it_is_proved() {
     let place = place();
     let payments = payments(900);
