@@ -125,14 +125,14 @@ fn entries(folder: &Path) -> Vec<Entry> {
     entries
 }
 
-/// A model, and a journal into which thirty days of payments were imported, each with a label that was learnt half a day later.
+/// A model, and a journal into which thirty days of payments were imported, up to yesterday, each with a label that was learnt half a day later.
 fn imported(folder: &Path) {
     fs::write(folder.join("past.model"), model(&format!("{TABLE}{BY_PAST}"))).unwrap();
     fs::write(folder.join("past.sql"), format!("{TABLE}{BY_PAST}")).unwrap();
     let mut rows = "id,at,customer,amount,fraud,learnt\n".to_owned();
     for number in 0..600 {
         // Between whole days, so that none is just about to be too old.
-        let at = now() - 30 * DAY + number * DAY / 20 + DAY / 40;
+        let at = now() - 31 * DAY + number * DAY / 20 + DAY / 40;
         let (customer, fraud) = (number % 7, number % 9 == 0);
         writeln!(rows, "p{number},{},{customer},{}.5,{fraud},{}", moment(at), number % 90, moment(at + DAY / 2)).unwrap();
     }
