@@ -25,7 +25,7 @@ const BEFORE: [&str; 4] = [
     r#"{"change": "create", "list": "customers", "kind": "bigint"}"#,
     r#"{"change": "create", "list": "cities", "kind": "text"}"#,
     r#"{"change": "add", "list": "customers", "entries": [{"value": 7, "source": "desk"}]}"#,
-    r#"{"change": "add", "list": "cities", "entries": [{"value": "Ulm", "expires": 1790000000000001}]}"#,
+    r#"{"change": "add", "list": "cities", "entries": [{"value": "Ulm", "expires": "2026-09-21T14:13:20.000001Z"}]}"#,
 ];
 const POLICY: &str = r#"{"version": "1", "block": [{"list": "customers", "column": "customer"}], "rules":
     [{"id": "r", "when": "in_list('cities', city) OR amount / (amount - 1) > 2", "outcome": "review"}]}"#;
