@@ -1,5 +1,6 @@
 //! The journal folded into what decides: at a start, beside the server for the next start, to prove what was decided, to try something else.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -227,7 +228,7 @@ impl State {
         let schema = self.engine.schema().clone();
         ahead::read(ahead, &schema, self.at.sequence, last, |step| {
             for Ahead { entry, said } in step {
-                self.fold_said(&borrowed(&entry), said, reader, folder, How::Remember)?;
+                self.fold_said(&borrowed(entry), said.as_ref(), reader, folder, How::Remember)?;
                 if entry.kind == Kind::Model && *self.engine.schema() != schema {
                     return Ok(false);
                 }
@@ -252,7 +253,7 @@ impl State {
     fn fold_said(
         &mut self,
         entry: &Entry<&str>,
-        said: Option<Said>,
+        said: Option<&Said>,
         reader: &Reader,
         folder: &DataFolder,
         how: How,
@@ -347,23 +348,25 @@ impl State {
         decision
     }
 
-    fn fold_transaction(&mut self, entry: &Entry<&str>, read: Option<Said>, how: How) -> Result<Option<Decision>, FoldError> {
+    fn fold_transaction(&mut self, entry: &Entry<&str>, read: Option<&Said>, how: How) -> Result<Option<Decision>, FoldError> {
         let sequence = entry.sequence;
-        let Said { values, recorded, asked } = read.map_or_else(|| said(entry, self.engine.schema()), Ok)?;
+        let read = read.map_or_else(|| said(entry, self.engine.schema()).map(Cow::Owned), |read| Ok(Cow::Borrowed(read)))?;
+        let Said { values, recorded, asked } = &*read;
+        let (recorded, asked) = (*recorded, *asked);
         let refused = |problem| FoldError::Refused { sequence, problem };
         if recorded.is_some_and(|recorded| recorded.outcome == Outcome::Review) {
             self.reviews.open(sequence, entry.id.unwrap_or_default());
         }
         self.act = asked.and_then(|asked| self.governing.count(entry.arrived, asked));
         if let (How::Decide, Some(recorded)) = (how, recorded) {
-            let made = self.engine.decide(&values, entry.id.unwrap_or_default(), entry.arrived).map_err(refused)?;
+            let made = self.engine.decide(values, entry.id.unwrap_or_default(), entry.arrived).map_err(refused)?;
             let made = self.governed(made, entry.arrived);
             self.engine.correct(&made, recorded);
             return Ok(Some(made));
         }
         // What was imported by another definition, and this one does not admit, is no transaction to it.
         let is_imported = recorded.is_none();
-        self.engine.remember(&values, recorded).or_else(|problem| if is_imported { Ok(()) } else { Err(refused(problem)) })?;
+        self.engine.remember(values, recorded).or_else(|problem| if is_imported { Ok(()) } else { Err(refused(problem)) })?;
         Ok(None)
     }
 
@@ -579,6 +582,7 @@ pub fn asked_for(outcome: Outcome, flags: &[Flag]) -> Outcome {
 }
 
 /// What an entry says of its transaction.
+#[derive(Clone)]
 pub struct Said {
     values: Vec<Value>,
     recorded: Option<Recorded>,
