@@ -26,7 +26,7 @@ POLICY = '{"version": "bench", "rules": [{"id": "large", "when": "tx_amount > 16
 
 
 def run(quick):
-    entries, seconds, turns, replayed = (100_000, 3, 2, 50_000) if quick else (ENTRIES, 10, 5, REPLAYED)
+    entries, seconds, turns, replayed = (200_000, 3, 2, 200_000) if quick else (ENTRIES, 10, 5, REPLAYED)
     folder = WORK / "decisions"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
