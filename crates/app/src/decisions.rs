@@ -8,9 +8,9 @@ pub mod data_folder;
 pub mod desk;
 mod figures;
 pub mod fold;
-pub mod followers;
 pub mod following;
 pub mod governing;
+pub mod laggards;
 #[cfg(feature = "training")]
 pub mod lessons;
 mod lookout;

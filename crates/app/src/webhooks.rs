@@ -28,7 +28,7 @@ use ureq::Agent;
 
 use crate::clock;
 use crate::decisions::data_folder::DataFolder;
-use crate::decisions::followers::Followers;
+use crate::decisions::laggards::Laggards;
 use crate::watch::{Content, watch};
 use figures::Figures;
 use file::Hook;
@@ -75,7 +75,7 @@ pub struct Webhooks {
     patience: Patience,
     is_open: IsOpen,
     /// Where they say how far they are.
-    followers: Followers,
+    laggards: Laggards,
     figures: Figures,
     /// Nothing more is delivered.
     is_ending: Arc<AtomicBool>,
@@ -107,17 +107,17 @@ impl Webhooks {
         folder: &DataFolder,
         file: HooksFile,
         is_open: IsOpen,
-        followers: &Followers,
+        laggards: &Laggards,
         registry: &Registry,
     ) -> Result<Arc<Self>, WebhooksError> {
-        Self::begin(folder, file, is_open, followers, registry, Patience::default())
+        Self::begin(folder, file, is_open, laggards, registry, Patience::default())
     }
 
     fn begin(
         folder: &DataFolder,
         file: HooksFile,
         is_open: IsOpen,
-        followers: &Followers,
+        laggards: &Laggards,
         registry: &Registry,
         patience: Patience,
     ) -> Result<Arc<Self>, WebhooksError> {
@@ -127,7 +127,7 @@ impl Webhooks {
             agent: sender::agent(&patience),
             patience,
             is_open,
-            followers: followers.clone(),
+            laggards: laggards.clone(),
             figures: Figures::new(registry),
             is_ending: Arc::default(),
             alive: Arc::default(),
@@ -185,8 +185,8 @@ impl Webhooks {
     fn run(&self, hook: Hook) -> io::Result<Running> {
         let is_ending: Arc<AtomicBool> = Arc::default();
         let ending = Ending::new([self.is_ending.clone(), is_ending.clone()], self.alive.clone());
-        let follower = self.followers.join();
-        follower.is_at(Place::noted(&hook, &self.folder));
+        let laggard = self.laggards.join();
+        laggard.is_at(Place::noted(&hook, &self.folder));
         let worker = Worker {
             figures: self.figures.of(&hook.name),
             hook: hook.clone(),
@@ -194,7 +194,7 @@ impl Webhooks {
             agent: self.agent.clone(),
             patience: self.patience,
             is_open: self.is_open.clone(),
-            follower,
+            laggard,
             ending,
         };
         let thread = thread::Builder::new().name(format!("hook-{}", hook.name)).spawn(move || worker.run())?;

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::data_folder::DataFolder;
 use super::figures::Figures;
 use super::fold::FoldError;
-use super::followers::Followers;
+use super::laggards::Laggards;
 use super::lookout::Lookout;
 use super::opening;
 use super::owner::Owner;
@@ -148,7 +148,7 @@ pub struct Start {
     /// How long entries are kept, if not for ever.
     pub keep: Option<Duration>,
     /// Who must have read them before.
-    pub followers: Followers,
+    pub laggards: Laggards,
     /// Entries between two snapshots.
     pub snapshot_every: NonZeroU64,
     /// How long the owner may be busy with what it has in hand before who comes is turned away.

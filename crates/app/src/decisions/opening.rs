@@ -73,7 +73,7 @@ pub fn open(start: &Start, desk: &Arc<Desk>) -> Result<Owner, String> {
     snapshots::start(Arc::downgrade(desk), held, every).map_err(text)?;
     lookout::start(Arc::downgrade(desk), journal.reader().map_err(text)?).map_err(text)?;
     if let Some(keep) = start.keep {
-        retention::start(Arc::downgrade(desk), keep, start.followers.clone()).map_err(text)?;
+        retention::start(Arc::downgrade(desk), keep, start.laggards.clone()).map_err(text)?;
     }
     let owner = Owner::new(journal, state, desk.clone());
     owner.publish();

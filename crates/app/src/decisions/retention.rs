@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::desk::{Desk, Phase};
 use super::fold::{CHECKPOINTS, CutState, FoldError, How, STEP, State};
-use super::followers::Followers;
+use super::laggards::Laggards;
 use crate::clock;
 use crate::threads::give_way;
 
@@ -27,7 +27,7 @@ const SWEPT_AT_ONCE: u64 = 2_000;
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
 /// Keeps entries no longer than `keep`, for as long as somebody decides.
-pub fn start(desk: Weak<Desk>, keep: Duration, followers: Followers) -> io::Result<()> {
+pub fn start(desk: Weak<Desk>, keep: Duration, laggards: Laggards) -> io::Result<()> {
     let look = move || {
         give_way();
         let mut waited = LOOK_INTERVAL.min(keep);
@@ -37,7 +37,7 @@ pub fn start(desk: Weak<Desk>, keep: Duration, followers: Followers) -> io::Resu
                 Phase::Stopped { .. } => return,
                 Phase::Open(_) if waited >= LOOK_INTERVAL.min(keep) => {
                     waited = Duration::ZERO;
-                    match cut(&desk, keep, &followers) {
+                    match cut(&desk, keep, &laggards) {
                         Ok(None) => {}
                         Ok(Some(last)) => tracing::info!(last, "entries that were too old were cut off the journal"),
                         Err(problem) => tracing::error!("what is too old could not be cut off: {problem}"),
@@ -54,8 +54,8 @@ pub fn start(desk: Weak<Desk>, keep: Duration, followers: Followers) -> io::Resu
 }
 
 /// Cuts off what is too old; tells the last entry that went.
-fn cut(desk: &Desk, keep: Duration, followers: &Followers) -> Result<Option<u64>, FoldError> {
-    let since = desk.read(|reader| kept_since(clock::microseconds(), keep, followers, reader))?;
+fn cut(desk: &Desk, keep: Duration, laggards: &Laggards) -> Result<Option<u64>, FoldError> {
+    let since = desk.read(|reader| kept_since(clock::microseconds(), keep, laggards, reader))?;
     let Some(state) = desk.read(|reader| as_of(since, reader, desk))? else { return Ok(None) };
     let last = state.at.sequence;
     let checkpoint = format!("{CHECKPOINTS}/{last}");
@@ -77,11 +77,11 @@ fn cut(desk: &Desk, keep: Duration, followers: &Followers) -> Result<Option<u64>
 }
 
 /// From which arrival on entries are kept: those that are young enough, and for a while longer what somebody has not read yet.
-fn kept_since(now: i64, keep: Duration, followers: &Followers, reader: &Reader) -> Result<i64, FoldError> {
+fn kept_since(now: i64, keep: Duration, laggards: &Laggards, reader: &Reader) -> Result<i64, FoldError> {
     let before = |time: Duration| now.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
     let since = before(keep);
     let mut unread = None;
-    if let Some(read) = followers.least() {
+    if let Some(read) = laggards.least() {
         reader.replay(read, 1, |entry| -> Result<(), JournalError> {
             unread = Some(entry.arrived);
             Ok(())

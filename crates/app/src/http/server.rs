@@ -26,7 +26,7 @@ use super::worker;
 use crate::clock;
 use crate::decisions::data_folder::DataFolder;
 use crate::decisions::desk::{Desk, Phase, Start};
-use crate::decisions::followers::Followers;
+use crate::decisions::laggards::Laggards;
 use crate::model_folder::FolderError;
 use crate::webhooks::{HooksFile, Webhooks, WebhooksError};
 
@@ -244,20 +244,20 @@ impl Shared {
         if data.is_some() {
             models.begin_to_decide()?;
         }
-        let followers = Followers::default();
+        let laggards = Laggards::default();
         // Nothing is cut off before every webhook has said how far it is.
-        let first = followers.join();
+        let first = laggards.join();
         let decisions = data.map(|Data { folder, policy, keep, webhooks, snapshot_every }| {
             hooks = webhooks;
-            let (patience, followers) = (settings.limits.decision_wait, followers.clone());
+            let (patience, laggards) = (settings.limits.decision_wait, laggards.clone());
             let (model, rollout) = (models.active(), models.rollout());
-            let start = Start { folder, model, rollout, policy, keep, followers, snapshot_every, patience };
+            let start = Start { folder, model, rollout, policy, keep, laggards, snapshot_every, patience };
             Desk::start(start, &metrics.registry())
         });
         let decisions = decisions.transpose()?;
         let webhooks = decisions.clone().zip(hooks).map(|(desk, hooks)| {
             let folder = desk.folder.clone();
-            Webhooks::start(&folder, hooks, Arc::new(move || desk.open().is_ok()), &followers, &metrics.registry())
+            Webhooks::start(&folder, hooks, Arc::new(move || desk.open().is_ok()), &laggards, &metrics.registry())
         });
         drop(first);
         Ok(Self {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::patience::Patience;
 use super::{HooksFile, Webhooks, WebhooksError};
 use crate::decisions::data_folder::DataFolder;
-use crate::decisions::followers::Followers;
+use crate::decisions::laggards::Laggards;
 use crate::decisions::record::decision_body;
 
 #[path = "../../tests/receiver/mod.rs"]
@@ -79,7 +79,7 @@ impl Place {
             &self.data(),
             HooksFile::open(self.file())?,
             Arc::new(|| true),
-            &Followers::default(),
+            &Laggards::default(),
             &self.registry,
             self.patience,
         )

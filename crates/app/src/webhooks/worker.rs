@@ -18,7 +18,7 @@ use super::place::Place;
 use super::sender::{self, Answer};
 use crate::clock;
 use crate::decisions::data_folder::DataFolder;
-use crate::decisions::followers::Follower;
+use crate::decisions::laggards::Laggard;
 use crate::threads::give_way;
 
 /// How often an idle webhook looks whether the journal has grown, and a waiting one whether it should end.
@@ -56,7 +56,7 @@ pub struct Worker {
     /// Whether the journal is there to be read.
     pub is_open: IsOpen,
     /// Where it says how far it is.
-    pub follower: Follower,
+    pub laggard: Laggard,
     /// What is counted.
     pub figures: HookFigures,
     /// When it should end.
@@ -235,9 +235,9 @@ impl Worker {
     /// Says how far it is: to whoever watches, and to retention.
     fn count_lag(&self, reader: &Reader, place: &Place) {
         if place.is_closed(&self.hook.url) {
-            self.follower.is_through();
+            self.laggard.is_through();
         } else {
-            self.follower.is_at(place.written_sequence());
+            self.laggard.is_at(place.written_sequence());
         }
         // A journal that cannot be read shows where it is read next.
         if let Ok(head) = reader.head() {

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::decisions::data_folder::DataFolder;
 use crate::decisions::desk::{Desk, Phase, Start, StartModel};
 use crate::decisions::fold::{How, State};
-use crate::decisions::followers::Followers;
+use crate::decisions::laggards::Laggards;
 use crate::decisions::owner::{Answer, Made, Told};
 use crate::decisions::record::{Label, Part, PolicyChange, Truth, moment};
 use crate::decisions::transaction::Transaction;
@@ -182,7 +182,7 @@ fn start(folder: &Path, model: StartModel, policy: Option<Policy>) -> Arc<Desk> 
         rollout: None,
         policy,
         keep: None,
-        followers: Followers::default(),
+        laggards: Laggards::default(),
         snapshot_every,
         patience,
     };

@@ -5,28 +5,28 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// All who read.
 #[derive(Clone, Default)]
-pub struct Followers(Arc<Mutex<Vec<Weak<AtomicU64>>>>);
+pub struct Laggards(Arc<Mutex<Vec<Weak<AtomicU64>>>>);
 
 /// One of them, for as long as this is kept.
-pub struct Follower(Arc<AtomicU64>);
+pub struct Laggard(Arc<AtomicU64>);
 
-impl Followers {
+impl Laggards {
     /// One more, who needs all there is until it says otherwise.
-    pub fn join(&self) -> Follower {
-        let follower = Arc::new(AtomicU64::new(0));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&follower));
-        Follower(follower)
+    pub fn join(&self) -> Laggard {
+        let laggard = Arc::new(AtomicU64::new(0));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&laggard));
+        Laggard(laggard)
     }
 
     /// The last entry that nobody needs any more; none where nobody reads.
     pub fn least(&self) -> Option<u64> {
-        let mut followers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        followers.retain(|follower| follower.strong_count() > 0);
-        followers.iter().filter_map(Weak::upgrade).map(|follower| follower.load(Ordering::Relaxed)).min()
+        let mut laggards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        laggards.retain(|laggard| laggard.strong_count() > 0);
+        laggards.iter().filter_map(Weak::upgrade).map(|laggard| laggard.load(Ordering::Relaxed)).min()
     }
 }
 
-impl Follower {
+impl Laggard {
     /// It needs nothing up to here.
     pub fn is_at(&self, sequence: u64) {
         self.0.store(sequence, Ordering::Relaxed);
@@ -44,18 +44,18 @@ mod tests {
 
     #[test]
     fn who_is_farthest_behind_counts_and_who_has_left_does_not() {
-        let followers = Followers::default();
-        assert_eq!(followers.least(), None);
-        let (first, second) = (followers.join(), followers.join());
+        let laggards = Laggards::default();
+        assert_eq!(laggards.least(), None);
+        let (first, second) = (laggards.join(), laggards.join());
         first.is_at(7);
-        assert_eq!(followers.least(), Some(0));
+        assert_eq!(laggards.least(), Some(0));
         second.is_at(9);
-        assert_eq!(followers.least(), Some(7));
+        assert_eq!(laggards.least(), Some(7));
         first.is_through();
-        assert_eq!(followers.least(), Some(9));
+        assert_eq!(laggards.least(), Some(9));
         drop(second);
-        assert_eq!(followers.least(), Some(u64::MAX));
+        assert_eq!(laggards.least(), Some(u64::MAX));
         drop(first);
-        assert_eq!(followers.least(), None);
+        assert_eq!(laggards.least(), None);
     }
 }
