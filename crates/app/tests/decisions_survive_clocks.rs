@@ -10,13 +10,12 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 
 use assay_domain::time;
-use assay_journal::{Entry, JournalError, Kind, Reader};
+use assay_journal::{Entry, Kind};
 use clock::{Clock, now};
-use deciding::{BY_PAST, TABLE, decide, model, payment, until};
+use deciding::{BY_PAST, TABLE, assay, decide, entries, model, moment, payment, until};
 use receiver::{Receiver, SECRET};
 use serde_json::{Value, json};
 use support::{LOOK_INTERVAL, LOOKS, Random, Reply, Server};
@@ -29,18 +28,6 @@ const PAYMENTS: usize = 30;
 const JUMPS: [i64; 5] = [0, -HOUR, DAY, DAY, 0];
 /// Whose payments are blocked until half a day from now.
 const BLOCKED: i64 = 3;
-
-fn moment(at: i64) -> String {
-    let mut text = Vec::new();
-    time::write(&mut text, at).unwrap();
-    String::from_utf8(text).unwrap()
-}
-
-fn assay(folder: &Path, words: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_assay")).args(words).current_dir(folder).output().unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-}
 
 /// What is asked of a server with a key.
 fn ask(server: &Server, key: &str, method: &str, path: &str, body: &Value) -> Reply {
@@ -66,16 +53,6 @@ fn block(server: &Server, key: &str, expires: i64) {
         let reply = ask(server, key, method, path, &body);
         assert!(reply.status < 300, "{method} {path}: {}", reply.text());
     }
-}
-
-fn entries(data: &Path) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    let keep = |entry: &Entry<&str>| -> Result<(), JournalError> {
-        entries.push(entry.to_owned());
-        Ok(())
-    };
-    Reader::open(data).unwrap().replay(0, u64::MAX, keep).unwrap();
-    entries
 }
 
 /// What the monitor says, once it has counted everything.

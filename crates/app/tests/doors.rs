@@ -8,7 +8,7 @@ use std::path::Path;
 
 use assay_model::Artifact;
 use serde_json::{Value, json};
-use support::{MARKERS, Random, Reply, Server, forest_model, mixed_model, seed_model, version_of, with_marker};
+use support::{MARKERS, Random, Reply, Server, forest_model, markers, mixed_model, seed_model, version_of, with_marker};
 
 const JSON: &str = "Content-Type: application/json";
 const CSV: &str = "Content-Type: text/csv";
@@ -975,14 +975,7 @@ fn nothing_that_was_sent_is_in_an_answer_a_log_line_or_a_metric() {
     let mut statuses = std::collections::BTreeSet::new();
     for (path, headers, body) in right_requests(&format!("/v2/models/model/versions/{}/infer", version_of(&flagging_model().1))) {
         assert_eq!(check("POST", path, &headers, body.to_string().as_bytes()), 200, "{path} {body}");
-        let markers = [
-            json!(MARKERS[0]),
-            json!(MARKERS[1]),
-            json!(4_111_111_111_111_111_u64),
-            json!([MARKERS]),
-            json!({ "cAnAry7f3e9": "4111111111111111" }),
-        ];
-        for marker in &markers {
+        for marker in &markers() {
             for changed in with_marker(&body, marker) {
                 let text = changed.to_string();
                 statuses.insert(check("POST", path, &headers, text.as_bytes()));

@@ -8,9 +8,9 @@ mod workplace;
 
 use std::fs;
 
-use assay_journal::{Entry, Journal, JournalError, Kind, NewEntry, Reader};
+use assay_journal::{Entry, Journal, Kind, NewEntry};
 use assay_model::Artifact;
-use deciding::{BY_PAST, TABLE, decide, model, payment, until};
+use deciding::{BY_PAST, TABLE, decide, entries, model, payment, until};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use support::{Random, Reply, Server};
@@ -93,24 +93,13 @@ fn is_challenged(label: &str, percent: f64, id: &str) -> bool {
     (draw as f64) < percent / 100.0 * 2.0_f64.powi(64)
 }
 
-fn entries(place: &Workplace) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    let reader = Reader::open(&place.path("data")).unwrap();
-    let read = reader.replay(0, u64::MAX, |entry| -> Result<(), JournalError> {
-        entries.push(entry.to_owned());
-        Ok(())
-    });
-    read.unwrap();
-    entries
-}
-
 fn body(entry: &Entry) -> Value {
     serde_json::from_str(&entry.body).unwrap()
 }
 
 /// The rollouts that were written down: whose, and how much.
 fn rollouts(place: &Workplace) -> Vec<(String, f64)> {
-    let entries = entries(place).into_iter().filter(|entry| entry.kind == Kind::Rollout);
+    let entries = entries(&place.path("data")).into_iter().filter(|entry| entry.kind == Kind::Rollout);
     entries.map(|entry| (entry.id.clone().unwrap(), body(&entry)["percent"].as_f64().unwrap())).collect()
 }
 
@@ -266,11 +255,11 @@ fn a_share_of_the_ids_is_the_challengers_through_restarts_activation_and_rollbac
 
 /// Who decided what: by the journal told again, and by the monitor; all of it is older than the label delay.
 fn each_is_counted_by_itself(place: &Workplace, server: &Server, [one, two]: [&String; 2]) {
-    let recount = recounted(&entries(place));
+    let recount = recounted(&entries(&place.path("data")));
     assert_eq!(recount.len(), 900);
     assert!(recount.iter().all(|(recorded, expected)| recorded == expected));
     let of = |label: &String| recount.iter().filter(|(recorded, _)| recorded == label).count();
-    let report = until(server, "/v1/monitor", |report| report["through"] == entries(place).len());
+    let report = until(server, "/v1/monitor", |report| report["through"] == entries(&place.path("data")).len());
     let mut judged: Vec<(String, u64)> = (report["quality"].as_array().unwrap().iter())
         .map(|quality| (quality["model"].as_str().unwrap().to_owned(), quality["judged"].as_u64().unwrap()))
         .collect();
@@ -283,7 +272,7 @@ fn each_is_counted_by_itself(place: &Workplace, server: &Server, [one, two]: [&S
 
 /// By the first decision that it touches; the first rollout is one of 20 percent for `challenger`.
 fn a_changed_rollout_is_found(place: &Workplace, challenger: &str) {
-    let all = entries(place);
+    let all = entries(&place.path("data"));
     write(place, "same", &all);
     place.run(&["verify", "same"]);
     let begun = all.iter().position(|entry| entry.kind == Kind::Rollout).unwrap();
@@ -333,7 +322,7 @@ fn what_the_folder_says_at_a_start_is_what_decides_and_the_journal_says_it_too()
     server.signal("TERM");
     server.wait();
     assert_eq!(rollouts(&place), [(two.clone(), 50.0), (three.clone(), 40.0), (three.clone(), 0.0)]);
-    let recount = recounted(&entries(&place));
+    let recount = recounted(&entries(&place.path("data")));
     assert!(recount.iter().all(|(recorded, expected)| recorded == expected));
     for (stage, labels) in [(0..100, [&one, &two]), (100..200, [&one, &three]), (200..300, [&one, &one])] {
         assert!(labels.iter().all(|label| recount[stage.clone()].iter().any(|(recorded, _)| recorded == *label)));
@@ -390,7 +379,7 @@ fn a_challenger_of_another_definition_is_refused_and_one_that_leaves_decides_no_
     assert_eq!(rollouts(&place), expected);
     server.signal("TERM");
     server.wait();
-    let all = entries(&place);
+    let all = entries(&place.path("data"));
     assert!(recounted(&all).iter().all(|(recorded, expected)| recorded == expected));
     place.run(&["verify", "data"]);
     // Where the folder says so all the same, a start ends it rather than to mix two definitions.
@@ -422,7 +411,7 @@ fn shadows_score_the_rows_of_decisions_whoever_made_them_and_their_figures_are_t
     let flags = |artifact: &Artifact, probability: f64| probability >= artifact.manifest().threshold.probability;
     let (mut rows, mut difference, mut changed, mut by) = (0_u64, 0.0, 0_u64, [0_u64; 2]);
     let mut up_to_three_tenths = 0_u64;
-    let all = entries(&place);
+    let all = entries(&place.path("data"));
     for entry in all.iter().filter(|entry| entry.kind == Kind::Decision).skip(50) {
         let body = body(entry);
         let row: Vec<f64> = body["row"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap_or(f64::NAN)).collect();

@@ -14,7 +14,9 @@ use std::time::Duration;
 use assay_model::linear::Term;
 use assay_model::{Artifact, Feature, FeatureKind, Linear};
 use serde_json::{Value, json};
-use support::{Client, MARKERS, PATIENCE, Random, Reply, Server, body, checksum, forest_model, mixed_model, model, with_marker};
+use support::{
+    Client, MARKERS, PATIENCE, Random, Reply, Server, body, checksum, forest_model, markers, mixed_model, model, with_marker,
+};
 
 /// A linear model of 30 features whose scores tell it from every other `number`.
 fn numbered(number: usize) -> (Artifact, Vec<u8>) {
@@ -693,13 +695,7 @@ fn nothing_that_was_sent_about_models_is_in_an_answer_a_log_line_or_a_metric() {
         }
         reply.status
     };
-    let markers = [
-        json!(MARKERS[0]),
-        json!(MARKERS[1]),
-        json!(4_111_111_111_111_111_u64),
-        json!([MARKERS]),
-        json!({ "cAnAry7f3e9": "4111111111111111" }),
-    ];
+    let markers = markers();
     // Files of models: every field of the manifest, every line of the trees, and what is no model.
     let manifest = serde_json::to_value(mixed_model().0.manifest()).unwrap();
     assert_eq!(check("POST", "/v1/models?name=new", &[], &file_of(&manifest.to_string(), "")), 201);

@@ -11,13 +11,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use assay_journal::{Entry, JournalError, Kind, Reader};
+use assay_journal::{Entry, Kind, Reader};
 use clock::now;
-use deciding::{BY_PAST, TABLE, decide, model, payment, until};
+use deciding::{BY_PAST, TABLE, assay, decide, entries, model, moment, payment, until};
 use receiver::{Receiver, SECRET};
 use serde_json::{Value, json};
 use support::{LOOK_INTERVAL, LOOKS, Random, Server};
@@ -84,11 +83,7 @@ fn old_entries_are_cut_off_behind_a_checkpoint_and_later_decisions_are_as_if_the
     assert!(shown["reasons"].is_array() && shown["features"].is_object(), "{shown}");
     assert_eq!(reader.verify(|_, _| {}).unwrap().cut.sequence, cut["through"].as_u64().unwrap());
     // Beside the server, what is left is proved, copied, and tried again.
-    let assay = |words: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_assay")).args(words).current_dir(folder.path()).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let assay = |words: &[&str]| assay(folder.path(), words);
     let proved: Value = serde_json::from_str(&assay(&["verify", "data", "--json"])).unwrap();
     assert_eq!(proved["cut"], cut["through"]);
     assert!(proved["decisions"].as_u64().unwrap() > 90, "{proved}");
@@ -102,28 +97,6 @@ fn old_entries_are_cut_off_behind_a_checkpoint_and_later_decisions_are_as_if_the
 }
 
 const DAY: i64 = 86_400_000_000;
-
-fn moment(at: i64) -> String {
-    let mut text = Vec::new();
-    assay_domain::time::write(&mut text, at).unwrap();
-    String::from_utf8(text).unwrap()
-}
-
-fn assay(folder: &Path, words: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_assay")).args(words).current_dir(folder).output().unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn entries(folder: &Path) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    let keep = |entry: &Entry<&str>| -> Result<(), JournalError> {
-        entries.push(entry.to_owned());
-        Ok(())
-    };
-    Reader::open(folder).unwrap().replay(0, u64::MAX, keep).unwrap();
-    entries
-}
 
 /// A model, and a journal into which thirty days of payments were imported, up to yesterday, each with a label that was learnt half a day later.
 fn imported(folder: &Path) {

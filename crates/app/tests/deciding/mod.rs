@@ -1,10 +1,15 @@
 //! What the tests of decisions share: payments, definitions of their features, and models that take them.
 
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part of this")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 
+use assay_domain::time;
 use assay_features::Definition;
+use assay_journal::{Entry, JournalError, Reader};
 use assay_model::linear::Term;
 use assay_model::manifest::{Baseline, GoldenRow, Learner, Threshold, Training};
 use assay_model::{Artifact, Calibration, Feature, FeatureKind, Linear, Manifest};
@@ -71,4 +76,29 @@ pub fn until(server: &Server, path: &str, wanted: impl Fn(&Value) -> bool) -> Va
         thread::sleep(LOOK_INTERVAL);
     }
     panic!("{path}: {}", server.log());
+}
+
+/// All entries of the journal in a data folder.
+pub fn entries(data: &Path) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let keep = |entry: &Entry<&str>| -> Result<(), JournalError> {
+        entries.push(entry.to_owned());
+        Ok(())
+    };
+    Reader::open(data).unwrap().replay(0, u64::MAX, keep).unwrap();
+    entries
+}
+
+/// What the program prints, which must succeed.
+pub fn assay(folder: &Path, words: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_assay")).args(words).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// A moment as transactions have it.
+pub fn moment(at: i64) -> String {
+    let mut text = Vec::new();
+    time::write(&mut text, at).unwrap();
+    String::from_utf8(text).unwrap()
 }

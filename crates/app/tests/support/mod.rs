@@ -14,7 +14,7 @@ use std::time::Duration;
 use assay_model::linear::Term;
 use assay_model::manifest::{Baseline, GoldenRow, Learner, Threshold, Training};
 use assay_model::{Artifact, Calibration, Feature, FeatureKind, Linear, Manifest};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// No answer takes this long; a test that waits longer has found a bug.
@@ -156,6 +156,17 @@ pub fn body(rows: usize, random: &mut Random) -> String {
 
 /// A text that nobody would write by chance, and the test number of a card network.
 pub const MARKERS: [&str; 2] = ["cAnAry7f3e9", "4111111111111111"];
+
+/// Values that hold them, of every kind.
+pub fn markers() -> [Value; 5] {
+    [
+        json!(MARKERS[0]),
+        json!(MARKERS[1]),
+        json!(4_111_111_111_111_111_u64),
+        json!([MARKERS]),
+        json!({ "cAnAry7f3e9": "4111111111111111" }),
+    ]
+}
 
 /// Bodies with `marker` in every place of `body`, as a value and as a key: each JSON value replaced by it in turn, and each key.
 pub fn with_marker(body: &Value, marker: &Value) -> Vec<Value> {
