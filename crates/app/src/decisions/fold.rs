@@ -478,6 +478,16 @@ impl State {
         Ok(())
     }
 
+    /// Folds some transactions and labels more, on the way to the entry `head`, without holding the journal for long.
+    pub fn fold_some_features(&mut self, reader: &Reader, head: u64) -> Result<(), FoldError> {
+        let before = self.at.sequence;
+        self.fold_features(reader, head.min(before + STEP) + 1)?;
+        if self.at.sequence == before {
+            return Err(JournalError::Damaged { sequence: before + 1, what: "it is missing" }.into());
+        }
+        Ok(())
+    }
+
     /// Takes the features and the model of `other`, which ends a rollout, and keeps everything else.
     pub fn join(&mut self, other: Self) -> Result<(), ApplyError> {
         let mut engine = other.engine;

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use assay_features::Definition;
-use assay_journal::JournalError;
 
 use super::follower::Follower;
 use super::{Model, Models, Problem};
 use crate::decisions::desk::Desk;
-use crate::decisions::fold::{FoldError, ORIGIN, STEP, State};
+use crate::decisions::fold::{ORIGIN, State};
 use crate::decisions::opening::{kept, text};
 use crate::decisions::record::ModelChange;
 use crate::model_folder::Named;
@@ -120,12 +119,7 @@ fn filled(
         if head.saturating_sub(state.at.sequence) <= NEAR {
             return Ok(Some(state));
         }
-        let until = head.min(state.at.sequence + STEP) + 1;
-        let before = state.at.sequence;
-        desk.read(|reader| state.fold_features(reader, until)).map_err(text)?;
-        if state.at.sequence == before {
-            return Err(text(FoldError::Journal(JournalError::Damaged { sequence: before + 1, what: "it is missing" })));
-        }
+        desk.read(|reader| state.fold_some_features(reader, head)).map_err(text)?;
     }
 }
 

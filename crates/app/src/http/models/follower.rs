@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use assay_journal::JournalError;
-
 use super::model::{self, Model};
 use super::shadow::Shadow;
 use super::{Models, Problem};
@@ -141,10 +139,7 @@ fn fill(desk: &Desk, follower: &Follower) -> Result<bool, FoldError> {
     follower.of.store(head, Ordering::Relaxed);
     let before = state.at.sequence;
     if before < head {
-        desk.read(|reader| state.fold_features(reader, head.min(before + STEP) + 1))?;
-        if state.at.sequence == before {
-            return Err(JournalError::Damaged { sequence: before + 1, what: "it is missing" }.into());
-        }
+        desk.read(|reader| state.fold_some_features(reader, head))?;
         follower.through.store(state.at.sequence, Ordering::Relaxed);
         return Ok(false);
     }
